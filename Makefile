@@ -1,0 +1,51 @@
+# Two commands are all a newcomer needs: `make quick` and `make test`.
+# Everything runs in .venv, which each target sets up by itself from constraints.txt.
+
+PYTHON ?= python3
+# Extra options for pip, e.g. the address of CPU-only torch wheels (see README).
+PIP_ARGS ?=
+# Extra options for snakemake, e.g. ARGS="--cores 1"
+ARGS ?=
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_ARGS)
+
+.PHONY: help quick smoke test lint format clean
+.DEFAULT_GOAL := help
+
+help:  ## list every target
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | awk -F'\t' '{printf "make %-10s %s\n", $$1, $$2}'
+
+.venv/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $(PYTHON) is older than 3.11; install Python 3.11 or later, or name one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@echo "Setting up .venv (once, a few minutes)"
+	@$(PYTHON) -m venv .venv
+	@$(PIP) -e .
+	@touch $@
+
+.venv/installed-dev: .venv/installed
+	@$(PIP) -e '.[dev]'
+	@touch $@
+
+quick: .venv/installed  ## miniature of Table 1 on real images, scans and audio; ends with the report's path
+	@$(BIN)/python -m lossless_inr.cli run --scale quick -- $(ARGS)
+
+smoke: .venv/installed  ## the same workflow on tiny signals, in seconds; no result to read
+	@$(BIN)/python -m lossless_inr.cli run --scale smoke -- $(ARGS)
+
+test: .venv/installed-dev  ## the whole test suite
+	@$(BIN)/python -m pytest -n 2 $(ARGS)
+
+lint: .venv/installed-dev  ## ruff and snakefmt
+	@$(BIN)/python -m ruff check .
+	@$(BIN)/python -m ruff format --check .
+	@$(BIN)/snakefmt --check Snakefile workflow
+
+format: .venv/installed-dev  ## rewrite sources in the house style
+	@$(BIN)/python -m ruff check --fix .
+	@$(BIN)/python -m ruff format .
+	@$(BIN)/snakefmt Snakefile workflow
+
+clean:  ## remove results, reports and prepared data (not .venv)
+	@rm -rf data/prepared logs .snakemake
+	@find results reports -mindepth 1 -maxdepth 1 ! -name reference ! -name README.md -exec rm -rf {} +

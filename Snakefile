@@ -1,0 +1,24 @@
+# Table of contents of the workflow: settings, then one file of rules per stage.
+#
+#   prepare -> fit (in shards) -> verify -> collect -> table, figure -> report
+#
+# `make quick` calls it through `lossless-inr run`; plain `snakemake` works as well.
+from snakemake.utils import min_version
+
+min_version("9.10")
+
+
+configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/fit.smk"
+include: "workflow/rules/collect.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        f"reports/{SCALE}/report.html",

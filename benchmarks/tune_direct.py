@@ -1,0 +1,125 @@
+"""The search behind `config/recipes/tuned.yaml`: rates for the direct baselines.
+
+Grid: every network x 5 rates x {constant, cosine to 0.01}, 2,000 iterations, seed 0, on two
+signals that the quick scale shows no direct baseline on (one of 8 bits, one of 16). Chosen per
+network: most lossless fits, then the smallest geometric mean of the best RMSE (lossless counts
+as 0.01 grey levels, less than one wrong least significant bit in 10,000 samples).
+
+    python benchmarks/tune_direct.py             # resumes; rewrites benchmarks/results/tune_direct.csv
+    python benchmarks/tune_direct.py --choose    # prints the recipe's `networks` from the table
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lossless_inr import registry
+from lossless_inr.experiments.plan import paper_ratio_width
+from lossless_inr.fitting.recipe import Settings
+from lossless_inr.fitting.record import FitSpec
+from lossless_inr.signals.catalog import Catalog
+
+ROOT = Path(__file__).resolve().parents[1]
+TABLE = ROOT / "benchmarks/results/tune_direct.csv"
+SIGNALS = ("skimage/32x32/chelsea", "skimage16/32x32/motorcycle_left")
+RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
+DECAYS = {"constant": 1.0, "cosine": 0.01}
+ITERATIONS = 2000
+KEYS = ["network", "rate", "decay", "signal"]
+
+
+def search() -> None:
+    """Fit what the table lacks, one row at a time."""
+    import torch
+
+    from lossless_inr.fitting.engine import fit
+    from lossless_inr.fitting.fit import build_form, build_network, exact_float32
+
+    torch.set_num_threads(1)
+    exact_float32()
+    catalog = Catalog(ROOT / "config/datasets.tsv", ROOT)
+    rows = pd.read_csv(TABLE).to_dict("records") if TABLE.exists() else []
+    done = {tuple(row[k] for k in KEYS) for row in rows}
+    for signal_name in SIGNALS:
+        signal = catalog.prepare(signal_name)
+        shape, bits = signal.samples.shape, signal.bits
+        for network in registry.names("network"):
+            for rate in RATES:
+                for decay, floor in DECAYS.items():
+                    if (network, rate, decay, signal_name) in done:
+                        continue
+                    spec = FitSpec(
+                        signal=signal_name,
+                        kind=signal.kind,
+                        shape=list(shape),
+                        bits=bits,
+                        network=network,
+                        network_parameters=registry.describe("network", network)["parameters"],
+                        width=paper_ratio_width(shape, bits, 5),
+                        hidden_layers=5,
+                        representation="direct",
+                        recipe="search",
+                        settings=Settings(
+                            rate=rate, decay=decay, floor=floor, horizon=ITERATIONS
+                        ),
+                        iterations=ITERATIONS,
+                        seed=0,
+                    )
+                    form = build_form(spec)
+                    outcome = fit(
+                        build_network(spec, form),
+                        form,
+                        signal.samples,
+                        spec.settings,
+                        iterations=ITERATIONS,
+                        slice_rows=4096,
+                        device=torch.device("cpu"),
+                    )
+                    size = signal.samples.size
+                    errors = outcome.curve.squared_error
+                    wrong = [sum(planes) for planes in outcome.curve.wrong_bits]
+                    rows.append(
+                        {
+                            "network": network,
+                            "rate": rate,
+                            "decay": decay,
+                            "signal": signal_name,
+                            "status": outcome.status,
+                            "iterations": outcome.iterations,
+                            "best_rmse": float(np.sqrt(min(errors) / size)),
+                            "best_ber": min(wrong) / (size * bits),
+                        }
+                    )
+                    print(rows[-1], flush=True)
+                    TABLE.parent.mkdir(parents=True, exist_ok=True)
+                    pd.DataFrame(rows).to_csv(TABLE, index=False)
+
+
+def choose(table: pd.DataFrame) -> dict[str, dict]:
+    """Best setting per network: {network: {rate, decay, floor}}."""
+    table = table.assign(
+        lossless=table.status == "lossless", log_rmse=np.log(table.best_rmse.clip(lower=0.01))
+    )
+    score = table.groupby(["network", "rate", "decay"], as_index=False).agg(
+        lossless=("lossless", "sum"), log_rmse=("log_rmse", "mean"), fits=("signal", "count")
+    )
+    score = score[score.fits == len(SIGNALS)]
+    best = score.sort_values(["lossless", "log_rmse"], ascending=[False, True])
+    best = best.groupby("network", sort=True).first()
+    return {
+        network: {"rate": row.rate, "decay": row.decay, "floor": DECAYS[row.decay]}
+        for network, row in best.iterrows()
+    }
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--choose", action="store_true", help="only print the choice")
+    if not parser.parse_args().choose:
+        search()
+    for network, setting in choose(pd.read_csv(TABLE)).items():
+        print(f"  {network}: {setting}")

@@ -1,0 +1,186 @@
+"""Command line: `lossless-inr run | rerun | list`. Each command is a thin call into the rooms."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lossless_inr.errors import UserError, suggest
+
+app = typer.Typer(
+    add_completion=True,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Reproducible benchmark suite for lossless implicit neural representations.",
+)
+
+KINDS = ("networks", "representations", "recipes", "signals", "experiments")
+
+
+def _load_plan(scale: str, configfile: Path):
+    from lossless_inr.experiments.plan import Plan
+    from lossless_inr.experiments.spec import Config
+    from lossless_inr.schema import read_yaml, validate
+
+    data = read_yaml(configfile) or {}
+    if not isinstance(data, dict):
+        raise UserError(f"{configfile}: expected keys and values")
+    return Plan(validate(Config, data | ({"scale": scale} if scale else {}), str(configfile)))
+
+
+def _other_run() -> int | None:
+    """Process id of a Snakemake that works in this folder, if there is one."""
+    import psutil
+
+    here, own = Path.cwd(), {p.pid for p in psutil.Process().parents()} | {psutil.Process().pid}
+    for process in psutil.process_iter(["pid", "cmdline"]):
+        try:
+            words = process.info["cmdline"] or []
+            named = any(Path(word).name == "snakemake" for word in words[:3])
+            if named and process.pid not in own and Path(process.cwd()) == here:
+                return process.pid
+        except (psutil.Error, OSError):
+            continue
+    return None
+
+
+@app.command()
+def run(
+    scale: Annotated[str, typer.Option(help="smoke, quick, miniature or paper.")] = "",
+    configfile: Annotated[Path, typer.Option(help="Settings.")] = Path("config/config.yaml"),
+    snakemake_arguments: Annotated[
+        list[str] | None, typer.Argument(help="After --: passed on to snakemake.")
+    ] = None,
+) -> None:
+    """Run the workflow at one scale and print where the report is.
+
+    Checks config and specs first, so that bad input is one line before any job; clears the lock
+    that a killed run leaves behind; then hands over to Snakemake. A rerun goes on where the last
+    run stopped.
+
+    Example: lossless-inr run --scale quick -- --cores 1
+    """
+    if not Path("Snakefile").is_file():
+        raise UserError("no Snakefile here; run this in the project's top folder")
+    plan = _load_plan(scale, configfile)
+    from filelock import FileLock, Timeout
+
+    Path(".snakemake").mkdir(exist_ok=True)
+    try:
+        # The operating system frees this lock when its holder dies, however it dies; Snakemake's
+        # own lock files stay behind after a kill and would refuse the next run.
+        with FileLock(".snakemake/lossless-inr.lock", timeout=0):
+            if (other := _other_run()) is not None:
+                raise UserError(f"snakemake (process {other}) already works in this folder; wait for it")
+            command = [sys.executable, "-m", "snakemake", "--configfile", str(configfile)]
+            command += ["--config", f"scale={plan.scale}"]
+            locks = Path(".snakemake/locks")
+            if locks.is_dir() and any(locks.iterdir()):
+                subprocess.run([*command, "--unlock", "--quiet", "all"], check=True)
+            code = _run_to_end([*command, *(snakemake_arguments or [])])
+    except Timeout:
+        raise UserError("another run already works in this folder; wait for it") from None
+    if code != 0:
+        typer.echo("error: the run did not finish; see above, then run the same command again", err=True)
+        raise typer.Exit(code if 0 < code < 126 else 1)
+    report = Path("reports") / plan.scale / "report.html"
+    if report.is_file():
+        typer.echo(f"\nReport: {report}")
+
+
+def _run_to_end(command: list[str]) -> int:
+    """Run Snakemake; on Ctrl-C wait until its jobs have stopped, instead of leaving them behind."""
+    process = subprocess.Popen(command)
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            # The terminal has sent the signal to Snakemake too.
+            continue
+
+
+@app.command()
+def rerun(
+    record: Annotated[Path, typer.Argument(help="A record.json of an earlier run.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for the new fit.")
+    ] = Path("results/rerun"),
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    threads: Annotated[int, typer.Option(min=1, max=256, help="CPU threads.")] = 1,
+) -> None:
+    """Repeat one fit from its record alone, and compare the outcome.
+
+    Example: lossless-inr rerun results/quick/records/.../seed0/record.json
+    """
+    from lossless_inr.fitting.fit import run_fit
+    from lossless_inr.fitting.record import Record
+    from lossless_inr.signals import Signal
+    from lossless_inr.signals.catalog import Catalog
+
+    old = Record.load(record)
+    prepared = Path("data/prepared") / f"{old.spec.signal}.npz"
+    if prepared.is_file():
+        signal = Signal.load(prepared)
+    else:
+        signal = Catalog(Path("config/datasets.tsv")).prepare(old.spec.signal)
+    if signal.sha256 != old.signal_sha256:
+        raise UserError(f"{record}: was fitted to other samples of '{old.spec.signal}'")
+    new = run_fit(old.spec, signal, output, device=device, threads=threads)
+    for name, one in (("before", old), ("now", new)):
+        ber = f"{one.last.ber:.3e}" if one.last else "none"
+        typer.echo(f"{name:7s} {one.status}, {one.iterations} iterations, last BER {ber}")
+    typer.echo(f"Record: {output / 'record.json'}")
+
+
+@app.command("list")
+def list_(
+    kind: Annotated[str, typer.Argument(help=" | ".join(KINDS))],
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
+) -> None:
+    """List what is there, by file name, without importing torch."""
+    from lossless_inr import registry
+    from lossless_inr.experiments.spec import Config, load_experiments
+    from lossless_inr.fitting.recipe import load_recipes
+    from lossless_inr.schema import load
+    from lossless_inr.signals.catalog import Catalog
+
+    if kind not in KINDS:
+        raise UserError(f"unknown kind '{kind}'{suggest(kind, KINDS)}")
+    config = load(Config, Path("config/config.yaml"))
+    if kind in ("networks", "representations"):
+        single = kind[:-1]
+        rows = {n: registry.describe(single, n)["label"] for n in registry.names(single)}
+    elif kind == "recipes":
+        rows = {n: f"for {', '.join(r.applies_to)}" for n, r in load_recipes(config.recipes).items()}
+    elif kind == "signals":
+        entries = Catalog(Path(config.datasets)).entries.values()
+        rows = {f"{e.set}/<size>/{e.name}": f"{e.kind}, {e.bits} bit: {e.title}" for e in entries}
+    else:
+        rows = {n: e.title for n, e in load_experiments(Path(config.experiments)).items()}
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+    else:
+        width = max(map(len, rows), default=0)
+        for name, text in rows.items():
+            typer.echo(f"{name:{width}s}  {text}")
+
+
+def main() -> None:
+    """Entry point: bad input is one line on stderr and exit code 2."""
+    try:
+        app()
+    except UserError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("interrupted; the same command goes on from here", err=True)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Which fits make a table or figure (`spec`, `plan`), and how they are laid out."""

@@ -1,0 +1,261 @@
+"""Figures from the table of fits and their curves: SVG, PNG, and the data behind as CSV.
+
+One visual language: colour is the method, a star marks where BER first reads 0. The palette is
+seaborn's colour-blind safe one. Imports no torch.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+
+from lossless_inr.errors import UserError
+from lossless_inr.experiments.tables import fits_table
+from lossless_inr.signals import Signal
+
+matplotlib.use("svg")
+import matplotlib.pyplot as plt
+import seaborn as sns
+from matplotlib.colors import LogNorm
+
+# Fixed ids and no date: the same data give the same file.
+matplotlib.rcParams["svg.hashsalt"] = "lossless-inr"
+TEN_POINTS = {"font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9, "legend.fontsize": 8}
+
+
+def _load_curve(results: Path, folder: str) -> pd.DataFrame:
+    return pd.read_parquet(results / folder / "curve.parquet")
+
+
+def _name(fit: pd.Series) -> str:
+    form = {"direct": "", "bitplane": " + bit planes", "bithead": " + bit head"}
+    representation = form.get(fit.representation, f" + {fit.representation}")
+    return f"{fit.label}{representation}, {fit.recipe}"
+
+
+def _palette(names: list[str]) -> dict[str, tuple]:
+    base = sns.color_palette("colorblind", 10)
+    return {name: base[k % 10] for k, name in enumerate(sorted(set(names)))}
+
+
+def _dashes(names: list[str]) -> dict[str, str]:
+    styles = ["-", "--", ":", "-."]
+    return {name: styles[(k // 10) % 4] for k, name in enumerate(sorted(set(names)))}
+
+
+def convergence(fits: pd.DataFrame, results: Path, prepared: Path):
+    """BER against iterations (left) and against FLOPs (right), a row per signal.
+
+    A step of the bit-plane form costs n steps of a baseline, which the left column hides.
+    """
+    signals = list(dict.fromkeys(fits.signal))
+    names = [_name(fit) for _, fit in fits.iterrows()]
+    palette, dashes = _palette(names), _dashes(names)
+    figure, axes = plt.subplots(
+        len(signals), 2, figsize=(10, 2.9 * len(signals)), squeeze=False, sharey="row"
+    )
+    data = []
+    for row, signal in enumerate(signals):
+        chosen = fits[fits.signal == signal]
+        for _, fit in chosen.iterrows():
+            curve = _load_curve(results, fit.folder)
+            bits = fit.samples * fit.bits
+            planes = [c for c in curve.columns if c.startswith("plane_")]
+            ber = curve[planes].sum(axis=1) / bits
+            x = {"iteration": curve.iteration, "flops": (curve.iteration + 1) * 6.0}
+            x["flops"] = x["flops"] * float(fit.macs_per_row) * float(fit.rows)
+            name = _name(fit)
+            data.append(
+                pd.DataFrame(
+                    {"signal": signal, "method": name, "seed": fit.seed, **x, "ber": ber}
+                )
+            )
+            # Zero has no place on a log axis: it is drawn at half of the smallest possible BER.
+            floor = 0.5 / bits
+            for axis, key in zip(axes[row], ("iteration", "flops"), strict=True):
+                shown = ber.clip(lower=floor)
+                axis.plot(
+                    x[key].clip(lower=1), shown, color=palette[name], ls=dashes[name], lw=1.1
+                )
+                if fit.status == "lossless":
+                    axis.plot(
+                        max(1, x[key].iloc[-1]), floor, "*", color=palette[name], ms=10, mec="k",
+                        mew=0.4,
+                    )  # fmt: skip
+        title = f"{chosen.title.iloc[0]}, {chosen.depth.iloc[0]}"
+        for axis, key in zip(axes[row], ("iterations", "FLOPs"), strict=True):
+            axis.set(xscale="log", yscale="log", xlabel=key, title=title)
+            axis.grid(True, which="major", lw=0.3)
+        axes[row][0].set_ylabel("bit-error rate")
+    handles = [
+        plt.Line2D([], [], color=palette[n], ls=dashes[n], label=n) for n in sorted(set(names))
+    ]
+    handles.append(
+        plt.Line2D([], [], marker="*", ls="", color="w", mec="k", ms=10, label="lossless (BER 0)")
+    )
+    figure.tight_layout(rect=(0, 0.02 + 0.5 / (len(signals) * 2.9 + 1), 1, 1))
+    figure.legend(handles=handles, loc="lower center", ncols=3, frameon=False)
+    return figure, pd.concat(data, ignore_index=True)
+
+
+def planes(fits: pd.DataFrame, results: Path, prepared: Path):
+    """Bit-error rate of each plane against iterations (the paper's Figure 6), a panel per fit.
+
+    Rows run from the most significant bit (top) to the least significant one.
+    """
+    columns = 3
+    rows = -(-len(fits) // columns)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(10, 2.5 * rows), squeeze=False, layout="constrained"
+    )
+    norm = LogNorm(1e-4, 0.5)
+    data, image = [], None
+    for axis, (_, fit) in zip(axes.flat, fits.iterrows(), strict=False):
+        curve = _load_curve(results, fit.folder)
+        # At most 240 columns, evenly spread over log(1 + t): early iterations change the most.
+        last = int(curve.iteration.iloc[-1])
+        steps = np.unique(np.round(np.expm1(np.linspace(0, np.log1p(last), 240))).astype(int))
+        counts = curve[[f"plane_{i}" for i in reversed(range(fit.bits))]].to_numpy()[steps]
+        ber = counts.T / fit.samples
+        edges = np.log10(1 + np.append(steps, last + 1) - 0.5)
+        image = axis.pcolormesh(
+            edges, np.arange(fit.bits + 1), np.clip(ber, 1e-4, 0.5), norm=norm, cmap="magma",
+            rasterized=True,
+        )  # fmt: skip
+        axis.invert_yaxis()
+        axis.set_yticks([0.5, fit.bits - 0.5], ["MSB", "LSB"])
+        ticks = [t for t in (0, 10, 100, 1000, 10_000) if t <= last]
+        axis.set_xticks([np.log10(1 + t) for t in ticks], [f"{t:,}" for t in ticks])
+        outcome = f"lossless at {fit.iterations}" if fit.status == "lossless" else f"at {last}: no"
+        axis.set_title(f"{fit.title}\n{_name(fit)}\n{outcome}", fontsize=7.5)
+        axis.set_xlabel("iterations", fontsize=8)
+        data.append(
+            pd.DataFrame(
+                {
+                    "signal": fit.signal,
+                    "method": _name(fit),
+                    "seed": fit.seed,
+                    "iteration": np.repeat(steps, fit.bits),
+                    "plane": np.tile(np.arange(fit.bits)[::-1], len(steps)),
+                    "ber": counts.reshape(-1) / fit.samples,
+                }
+            )
+        )
+    for axis in axes.flat[len(fits) :]:
+        axis.set_visible(False)
+    figure.colorbar(image, ax=axes, label="bit-error rate of the plane", shrink=0.6)
+    return figure, pd.concat(data, ignore_index=True)
+
+
+def _picture(samples: np.ndarray, bits: int) -> np.ndarray:
+    """Samples as an image in [0, 1]; a scan is stretched to the values it has."""
+    values = samples.astype(float)
+    if samples.shape[-1] == 1:
+        low, high = values.min(), values.max()
+        return (values[..., 0] - low) / max(high - low, 1)
+    return values[..., :3] / (2**bits - 1)
+
+
+def errors(fits: pd.DataFrame, results: Path, prepared: Path):
+    """What each fit decodes to at its best RMSE, and where it is wrong.
+
+    Images: the reconstruction above the largest absolute error over channels. Sounds: the
+    waveform above the residual.
+    """
+    signals = list(dict.fromkeys(fits.signal))
+    columns = 1 + max((fits.signal == s).sum() for s in signals)
+    figure, axes = plt.subplots(
+        2 * len(signals),
+        columns,
+        figsize=(1.75 * columns, 3.9 * len(signals)),
+        squeeze=False,
+        layout="constrained",
+    )
+    for axis in axes.flat:
+        axis.set_axis_off()
+    data = []
+    for row, name in enumerate(signals):
+        signal = Signal.load(prepared / f"{name}.npz")
+        truth = signal.samples.astype(np.int64)
+        top, bottom = axes[2 * row], axes[2 * row + 1]
+        sound = signal.kind == "audio"
+
+        def show(axis, samples, signal=signal, sound=sound):
+            if sound:
+                axis.set_axis_on()
+                axis.plot(samples[:, 0], lw=0.4, color="k")
+                axis.set_xticks([])
+                axis.tick_params(labelsize=6)
+            else:
+                axis.imshow(_picture(samples, signal.bits), cmap="gray", vmin=0, vmax=1)
+
+        show(top[0], truth - 2 ** (signal.bits - 1) if sound else truth)
+        top[0].set_title(f"{signal.title}\noriginal", fontsize=7)
+        for k, (_, fit) in enumerate(fits[fits.signal == name].iterrows(), start=1):
+            with np.load(results / fit.folder / "decoded.npz") as archive:
+                best = archive["best"].astype(np.int64)
+            error = best - truth
+            if sound:
+                show(top[k], best - 2 ** (signal.bits - 1))
+                bottom[k].set_axis_on()
+                bottom[k].plot(error[:, 0], lw=0.4, color="C3")
+                bottom[k].set_xticks([])
+                bottom[k].tick_params(labelsize=6)
+            else:
+                show(top[k], best)
+                largest = np.abs(error).max(axis=-1)
+                bottom[k].imshow(
+                    np.log2(1 + largest), cmap="magma", vmin=0, vmax=signal.bits, rasterized=True
+                )
+            wrong = int((error != 0).sum())
+            text = "lossless" if wrong == 0 else f"PSNR {fit.psnr:.1f} dB, BER {fit.ber:.3f}"
+            top[k].set_title(f"{_name(fit)}", fontsize=6)
+            bottom[k].set_title(
+                text if wrong == 0 else f"{text}\nlargest error {np.abs(error).max()}", fontsize=6
+            )
+            data.append(
+                {
+                    "signal": name,
+                    "method": _name(fit),
+                    "seed": fit.seed,
+                    "wrong_samples": wrong,
+                    "largest_error": int(np.abs(error).max()),
+                }
+            )
+    return figure, pd.DataFrame(data)
+
+
+LAYOUTS = {"convergence": convergence, "planes": planes, "errors": errors}
+
+
+def draw(
+    layout: str,
+    fits: pd.DataFrame,
+    wanted: list[str],
+    *,
+    results: Path,
+    prepared: Path,
+    svg: Path,
+    png: Path,
+    csv: Path,
+) -> None:
+    """Draw one figure of the fits `wanted` (specification digests) and write its three files.
+
+    Raises
+    ------
+    UserError
+        If no fit of the figure has a curve (all failed).
+    """
+    table = fits_table(fits, wanted)
+    table = table[table.best_squared_error.notna()]
+    if table.empty:
+        raise UserError("every fit of this figure failed; see the log of its shard")
+    with plt.rc_context(TEN_POINTS):
+        figure, data = LAYOUTS[layout](table, results, prepared)
+        figure.savefig(svg, dpi=150, metadata={"Date": None})
+        figure.savefig(png, dpi=150, metadata={"Software": None})
+        plt.close(figure)
+    data.to_csv(csv, index=False)

@@ -1,0 +1,228 @@
+"""From specs to the list of fits of a scale, and their shards. Imports no torch."""
+
+from __future__ import annotations
+
+import heapq
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from lossless_inr import registry
+from lossless_inr.errors import UserError, suggest
+from lossless_inr.experiments.spec import (
+    Config,
+    Experiment,
+    ExperimentScale,
+    Selection,
+    as_list,
+    load_experiments,
+)
+from lossless_inr.fitting import digests
+from lossless_inr.fitting.recipe import Recipe, load_recipes
+from lossless_inr.fitting.record import FitSpec
+from lossless_inr.signals.catalog import Catalog
+
+# Parameters per bit of the paper's network (512 wide, 5 hidden layers, 3 inputs, 3 outputs:
+# 1,316,867 parameters) on a 256x256 RGB image of 8 and of 16 bits.
+PAPER_PARAMETERS = 1_316_867
+PAPER_RATIO = {n: PAPER_PARAMETERS / (256 * 256 * 3 * n) for n in (8, 16)}
+
+
+def mlp_parameters(inputs: int, outputs: int, width: int, hidden_layers: int) -> int:
+    """Parameters of an MLP with one input layer, `hidden_layers` square ones and an output."""
+    return (inputs + 1) * width + hidden_layers * (width + 1) * width + (width + 1) * outputs
+
+
+def paper_ratio_width(shape: tuple[int, ...], bits: int, hidden_layers: int) -> int:
+    """Multiple of 4 that keeps the paper's parameters per bit for a signal.
+
+    Counted for SIREN with a bit coordinate, the paper's network; between and beyond 8 and 16
+    bits the paper has no ratio, and the parameters per sample of those two (6.7) are kept.
+
+    Examples
+    --------
+    >>> paper_ratio_width((32, 32, 3), 8, 5), paper_ratio_width((32, 32, 1), 16, 5)
+    (64, 36)
+    """
+    samples = 1
+    for side in shape:
+        samples *= side
+    # 0.84 x 8 = 0.42 x 16: the published ratio is one number of parameters per sample.
+    wanted = samples * 8 * PAPER_RATIO[8]
+    return min(
+        range(4, 4096, 4),
+        key=lambda w: abs(mlp_parameters(len(shape), shape[-1], w, hidden_layers) - wanted),
+    )
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Fits that one process runs one after another."""
+
+    name: str
+    fits: list[FitSpec]
+
+    @property
+    def signals(self) -> list[str]:
+        """Distinct signals, in order of first use."""
+        return list(dict.fromkeys(fit.signal for fit in self.fits))
+
+    @property
+    def digest(self) -> str:
+        """Changes when a fit of the shard, or code that decides its numbers, changes."""
+        return digests.of_json(
+            [[fit.digest, digests.of_code(fit.network, fit.representation)] for fit in self.fits]
+        )
+
+
+class Plan:
+    """Everything that the specs ask for at the config's scale.
+
+    Parameters
+    ----------
+    config : Config
+    root : Path
+        Project folder; paths of the config are relative to it.
+
+    Attributes
+    ----------
+    experiments : dict of str to Experiment
+        Those that do something at this scale.
+    fits : dict of str to list of FitSpec
+        Per experiment, in the order of its spec.
+    """
+
+    def __init__(self, config: Config, root: Path = Path(".")):
+        self.config, self.scale = config, config.scale
+        self.catalog = Catalog(root / config.datasets, root)
+        self.recipes = load_recipes(root / config.recipes)
+        every = load_experiments(root / config.experiments)
+        self.experiments = {n: e for n, e in every.items() if e.at(self.scale) is not None}
+        if not self.experiments:
+            scales = sorted({s for e in every.values() for s in (*e.scales, *e.select)})
+            raise UserError(
+                f"no experiment in {config.experiments} has scale '{self.scale}'"
+                f" (they have: {', '.join(scales)})"
+            )
+        self.fits: dict[str, list[FitSpec]] = {}
+        for name, experiment in self.experiments.items():
+            if self.scale in experiment.scales:
+                where = f"{config.experiments}/{name}.yaml: scales.{self.scale}"
+                self.fits[name] = self._expand(experiment.scales[self.scale], where)
+        for name, experiment in self.experiments.items():
+            if self.scale in experiment.select:
+                where = f"{config.experiments}/{name}.yaml: select.{self.scale}"
+                self.fits[name] = self._select(experiment.select[self.scale], where)
+
+    def _expand(self, scale: ExperimentScale, where: str) -> list[FitSpec]:
+        fits: dict[str, FitSpec] = {}
+        for number, block in enumerate(scale.fits):
+            here = f"{where}.fits[{number}]"
+            signals = scale.signals if block.signals == "all" else as_list(block.signals)
+            networks = (
+                registry.names("network") if block.network == "all" else as_list(block.network)
+            )
+            for signal in signals:
+                for network in networks:
+                    for representation in as_list(block.representation):
+                        for recipe in as_list(block.recipe):
+                            for seed in range(block.seeds):
+                                fit = self._fit(
+                                    scale, block, signal, network, representation, recipe, seed, here
+                                )
+                                fits.setdefault(fit.digest, fit)
+        return list(fits.values())
+
+    def _fit(self, scale, block, signal, network, representation, recipe, seed, where) -> FitSpec:
+        try:
+            entry, size = self.catalog.find(signal)
+            shape = entry.prepared_shape(size)
+            width = scale.shape.width
+            if width == "paper-ratio":
+                width = paper_ratio_width(shape, entry.bits, scale.shape.hidden_layers)
+            settings = self._recipe(recipe).resolve(
+                network=network,
+                representation=representation,
+                bits=entry.bits,
+                width=width,
+                iterations=block.iterations,
+            )
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from None
+        defaults = registry.describe("network", network)["parameters"]
+        return FitSpec(
+            signal=signal,
+            kind=entry.kind,
+            shape=list(shape),
+            bits=entry.bits,
+            network=network,
+            network_parameters=defaults | block.network_parameters,
+            width=width,
+            hidden_layers=scale.shape.hidden_layers,
+            representation=representation,
+            recipe=recipe,
+            settings=settings,
+            iterations=block.iterations,
+            seed=seed,
+        )
+
+    def _recipe(self, name: str) -> Recipe:
+        if name not in self.recipes:
+            raise UserError(f"unknown recipe '{name}'{suggest(name, self.recipes)}")
+        return self.recipes[name]
+
+    def _select(self, selection: Selection, where: str) -> list[FitSpec]:
+        source = self.fits[selection.experiment]
+        chosen = source
+        for key in ("signals", "network", "representation", "recipe"):
+            wanted = getattr(selection, key)
+            if wanted is None:
+                continue
+            attribute = "signal" if key == "signals" else key
+            present = {getattr(fit, attribute) for fit in source}
+            for name in as_list(wanted):
+                if name not in present:
+                    raise UserError(
+                        f"{where}.{key}: no fit of '{selection.experiment}' has "
+                        f"'{name}'{suggest(name, present)}"
+                    )
+            chosen = [fit for fit in chosen if getattr(fit, attribute) in as_list(wanted)]
+        if selection.seeds is not None:
+            chosen = [fit for fit in chosen if fit.seed < selection.seeds]
+        if not chosen:
+            raise UserError(f"{where}: the filters leave no fit; loosen them")
+        return chosen
+
+    @property
+    def all_fits(self) -> list[FitSpec]:
+        """Every distinct fit of the scale."""
+        return list({fit.digest: fit for fits in self.fits.values() for fit in fits}.values())
+
+    def shards(self) -> dict[str, Shard]:
+        """Fits spread over `fit.shards` shards of about equal cost, dearest first."""
+        count = min(self.config.fit.shards, len(self.all_fits))
+        heap: list[tuple[float, int]] = [(0.0, k) for k in range(count)]
+        members: list[list[FitSpec]] = [[] for _ in range(count)]
+        for fit in sorted(self.all_fits, key=lambda f: (-f.cost, f.digest)):
+            load, k = heapq.heappop(heap)
+            members[k].append(fit)
+            heapq.heappush(heap, (load + fit.cost, k))
+        return {f"shard{k:03d}": Shard(f"shard{k:03d}", fits) for k, fits in enumerate(members)}
+
+    def experiment(self, name: str) -> Experiment:
+        """An experiment of this scale by name.
+
+        Raises
+        ------
+        UserError
+            With the nearest known name.
+        """
+        if name not in self.experiments:
+            raise UserError(f"unknown experiment '{name}'{suggest(name, self.experiments)}")
+        return self.experiments[name]
+
+
+def save_plan(fits: list[FitSpec], path: Path) -> None:
+    """Write fits as JSON, for a shard's job."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(json.dumps([fit.model_dump() for fit in fits], indent=1))

@@ -1,0 +1,178 @@
+"""Config and experiment specs as validated data. Imports no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from lossless_inr import registry
+from lossless_inr.errors import UserError, suggest
+from lossless_inr.schema import Strict, load
+
+SCALES = ("smoke", "quick", "miniature", "paper")
+Names = str | Annotated[list[str], Field(min_length=1)]
+
+
+def _distinct(value: str | list[str]) -> str | list[str]:
+    if isinstance(value, list) and len(set(value)) != len(value):
+        raise ValueError("a name is listed twice")
+    return value
+
+
+NameList = Annotated[Names, AfterValidator(_distinct)]
+
+
+class FitConfig(Strict):
+    """How fits run on this machine; none of it changes a result."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: Annotated[int, Field(ge=1, le=256)] = 1
+    shards: Annotated[int, Field(ge=1, le=10_000)] = 4
+    slice_rows: Annotated[int, Field(ge=1)] = 4096
+
+
+class Config(Strict):
+    """`config/config.yaml`; every key is explained there."""
+
+    scale: Literal["smoke", "quick", "miniature", "paper"] = "quick"
+    datasets: str = "config/datasets.tsv"
+    experiments: str = "config/experiments"
+    recipes: str = "config/recipes"
+    fit: FitConfig = FitConfig()
+
+
+class FitBlock(Strict):
+    """Fits of an experiment: the product of every name listed, times `seeds`.
+
+    `network` and `signals` may be `all`. `network_parameters` needs a single network.
+    """
+
+    signals: NameList
+    network: NameList
+    representation: NameList
+    recipe: NameList
+    seeds: Annotated[int, Field(ge=1, le=1000)] = 1
+    iterations: Annotated[int, Field(ge=0, le=10_000_000)]
+    network_parameters: dict[str, float] = {}
+
+
+class Shape(Strict):
+    """Size of the networks of a scale.
+
+    `width: paper-ratio` picks, per signal, the multiple of 4 whose SIREN with a bit coordinate
+    comes nearest to the paper's parameters per bit (0.84 at 8 bits, 0.42 at 16).
+    """
+
+    hidden_layers: Annotated[int, Field(ge=0, le=100)] = 5
+    width: Annotated[int, Field(ge=1, le=16384)] | Literal["paper-ratio"] = "paper-ratio"
+
+
+class ExperimentScale(Strict):
+    """What an experiment fits at one scale; `all` in a block's `signals` means `signals`."""
+
+    shape: Shape = Shape()
+    signals: Annotated[list[str], Field(min_length=1), AfterValidator(_distinct)]
+    fits: Annotated[list[FitBlock], Field(min_length=1)]
+
+
+class Selection(Strict):
+    """Fits of another experiment that a figure shows; each filter keeps what it lists."""
+
+    experiment: str
+    signals: NameList | None = None
+    network: NameList | None = None
+    representation: NameList | None = None
+    recipe: NameList | None = None
+    seeds: Annotated[int, Field(ge=1)] | None = None
+
+
+class Beside(Strict):
+    """Which printed data set stands beside which of our data."""
+
+    kind: Literal["photo", "scan", "audio"]
+    bits: Annotated[int, Field(ge=1, le=16)]
+    set: str
+
+
+class Experiment(Strict):
+    """`config/experiments/<name>.yaml`: a table or figure, and the fits it is made of.
+
+    Either `scales` (it declares its fits) or `select` (per scale, it shows fits of another).
+    """
+
+    title: str
+    caption: str = ""
+    published: str | None = None
+    beside: list[Beside] = []
+    layout: Literal["table", "convergence", "planes", "errors"]
+    scales: dict[str, ExperimentScale] = {}
+    select: dict[str, Selection] = {}
+
+    def at(self, scale: str) -> ExperimentScale | Selection | None:
+        """What this experiment does at a scale, if anything."""
+        return self.scales.get(scale) or self.select.get(scale)
+
+
+def as_list(names: str | list[str]) -> list[str]:
+    """A single name or a list of names, as a list."""
+    return [names] if isinstance(names, str) else list(names)
+
+
+def load_experiments(folder: Path) -> dict[str, Experiment]:
+    """All experiments of a folder; the file name is the name.
+
+    Raises
+    ------
+    UserError
+        For the first fault, with its file and key.
+    """
+    folder = Path(folder)
+    experiments = {}
+    for path in sorted(folder.glob("*.yaml")):
+        experiment = load(Experiment, path)
+        if bool(experiment.scales) == bool(experiment.select):
+            raise UserError(f"{path}: give either 'scales' (its own fits) or 'select', not both")
+        for scale in (*experiment.scales, *experiment.select):
+            if scale not in SCALES:
+                raise UserError(f"{path}: unknown scale '{scale}'{suggest(scale, SCALES)}")
+        for scale, block in experiment.scales.items():
+            for number, fits in enumerate(block.fits):
+                where = f"{path}: scales.{scale}.fits[{number}]"
+                _check_names(fits, where)
+        experiments[path.stem] = experiment
+    if not experiments:
+        raise UserError(f"{folder}: no experiment (*.yaml) here; correct 'experiments' in the config")
+    for name, experiment in experiments.items():
+        for scale, selection in experiment.select.items():
+            source = experiments.get(selection.experiment)
+            where = f"{folder / name}.yaml: select.{scale}.experiment"
+            if source is None:
+                known = suggest(selection.experiment, experiments)
+                raise UserError(f"{where}: unknown experiment '{selection.experiment}'{known}")
+            if scale not in source.scales:
+                raise UserError(
+                    f"{where}: '{selection.experiment}' declares no fits at scale '{scale}'"
+                )
+    return experiments
+
+
+def _check_names(fits: FitBlock, where: str) -> None:
+    networks = registry.names("network") if fits.network == "all" else as_list(fits.network)
+    try:
+        for name in networks:
+            registry.check("network", name)
+        for name in as_list(fits.representation):
+            registry.check("representation", name)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
+    if fits.network_parameters:
+        if len(networks) != 1:
+            raise UserError(f"{where}: network_parameters needs a single network")
+        known = registry.describe("network", networks[0])["parameters"]
+        for key in fits.network_parameters:
+            if key not in known:
+                raise UserError(
+                    f"{where}: network '{networks[0]}' has no parameter '{key}'{suggest(key, known)}"
+                )

@@ -1,0 +1,125 @@
+"""Recipes: how a network is trained, as data (`config/recipes/*.yaml`).
+
+A recipe file may follow width and bit depth by rule; `Recipe.resolve` turns it into plain
+numbers for one fit, and those numbers are what a record shows.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from lossless_inr.errors import UserError, suggest
+from lossless_inr.schema import Strict, load
+
+Positive = Annotated[float, Field(gt=0)]
+
+
+class Horizon(Strict):
+    """Length of the decay in updates: base + per_bit * n."""
+
+    base: Annotated[int, Field(ge=0)]
+    per_bit: Annotated[int, Field(ge=0)] = 0
+
+
+class Settings(Strict):
+    """Training settings of one fit, in plain numbers.
+
+    Attributes
+    ----------
+    rate : float
+        Adam's learning rate of the hidden weights.
+    output_factor, bias_factor : float
+        The output layer's rate and every bias' rate, relative to their layer's.
+    warmup : int
+        Updates over which the rate rises linearly.
+    decay, horizon, floor
+        `cosine` falls from 1 to `floor` over `horizon` updates, then stays; `constant` ignores
+        the other two.
+    focus : float
+        Exponent p of the weight |sigmoid(logit) - bit|**p of each bit's loss; 0 = unweighted.
+    output_init : {"network", "zero"}
+        Whether the output weights start as the network draws them, or at zero.
+    """
+
+    rate: Positive = 1e-4
+    output_factor: Positive = 1.0
+    bias_factor: Positive = 1.0
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    warmup: Annotated[int, Field(ge=0)] = 0
+    decay: Literal["constant", "cosine"] = "constant"
+    horizon: Annotated[int, Field(ge=1)] | None = None
+    floor: Annotated[float, Field(ge=0, le=1)] = 1.0
+    focus: Annotated[float, Field(ge=0, le=4)] = 0.0
+    output_init: Literal["network", "zero"] = "network"
+
+
+class Overrides(Strict):
+    """What a recipe changes for one network."""
+
+    rate: Positive | None = None
+    decay: Literal["constant", "cosine"] | None = None
+    floor: Annotated[float, Field(ge=0, le=1)] | None = None
+
+
+class Recipe(Strict):
+    """One recipe file; defaults are the published settings (paper section 4.1).
+
+    `rate_times_width` caps the rate at rate_times_width / width. A cosine without a `horizon`
+    decays over the whole budget. `networks` holds what differs per network; a recipe that has
+    it applies to those networks only.
+    """
+
+    title: str
+    applies_to: Annotated[list[str], Field(min_length=1)]
+    rate: Positive = 1e-4
+    rate_times_width: Positive | None = None
+    output_factor: Positive = 1.0
+    bias_factor: Positive = 1.0
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    warmup: Annotated[int, Field(ge=0)] = 0
+    decay: Literal["constant", "cosine"] = "constant"
+    horizon: Horizon | None = None
+    floor: Annotated[float, Field(ge=0, le=1)] = 1.0
+    focus: Annotated[float, Field(ge=0, le=4)] = 0.0
+    output_init: Literal["network", "zero"] = "network"
+    networks: dict[str, Overrides] = {}
+
+    def resolve(
+        self, *, network: str, representation: str, bits: int, width: int, iterations: int
+    ) -> Settings:
+        """Plain numbers for one fit.
+
+        Raises
+        ------
+        UserError
+            If the recipe does not apply to the representation or network.
+        """
+        if representation not in self.applies_to:
+            raise UserError(
+                f"recipe '{self.title}' does not apply to the representation '{representation}' "
+                f"(it applies to {', '.join(self.applies_to)})"
+            )
+        if self.networks and network not in self.networks:
+            raise UserError(
+                f"recipe '{self.title}' has no settings for the network '{network}'"
+                f"{suggest(network, self.networks)}"
+            )
+        skip = {"title", "applies_to", "rate_times_width", "horizon", "networks"}
+        values = {k: getattr(self, k) for k in type(self).model_fields if k not in skip}
+        if self.rate_times_width is not None:
+            values["rate"] = min(self.rate, self.rate_times_width / width)
+        values |= self.networks[network].model_dump(exclude_none=True) if self.networks else {}
+        if values["decay"] == "cosine":
+            horizon = self.horizon
+            values["horizon"] = horizon.base + horizon.per_bit * bits if horizon else iterations
+        return Settings(**values)
+
+
+def load_recipes(folder: Path) -> dict[str, Recipe]:
+    """All recipes of a folder; the file name is the name."""
+    return {path.stem: load(Recipe, path) for path in sorted(Path(folder).glob("*.yaml"))}

@@ -1,0 +1,195 @@
+"""What one fit is (`FitSpec`) and what came out of it (`Record`). Imports no torch."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, PlainSerializer
+
+from lossless_inr.errors import UserError
+from lossless_inr.fitting import digests
+from lossless_inr.fitting.recipe import Settings
+from lossless_inr.schema import Strict, validate
+
+SCHEMA_VERSION = 1
+STATUSES = ("lossless", "budget_exhausted", "diverged", "failed")
+
+Count = Annotated[int, Field(ge=0)]
+Seconds = Annotated[float, Field(ge=0)]
+
+
+def _number(value: float | str | None) -> float | None:
+    return math.inf if value == "inf" else value
+
+
+# JSON has no infinity; a lossless PSNR is written as the string "inf".
+Decibel = Annotated[
+    Annotated[float, Field(allow_inf_nan=True)] | Literal["inf"] | None,
+    AfterValidator(_number),
+    PlainSerializer(lambda v: "inf" if v == math.inf else v),
+]
+
+
+class FitSpec(Strict):
+    """One fit: method x signal x seed, with every setting in plain numbers.
+
+    `signal` is `set/size/name`; `iterations` is the budget in updates. Whatever could change
+    the result is here, in the code digest, or in the signal's digest.
+    """
+
+    signal: str
+    kind: str
+    shape: Annotated[list[int], Field(min_length=2, max_length=3)]
+    bits: Annotated[int, Field(ge=1, le=16)]
+    network: str
+    network_parameters: dict[str, float] = {}
+    width: Annotated[int, Field(ge=1)]
+    hidden_layers: Annotated[int, Field(ge=0)]
+    representation: str
+    recipe: str
+    settings: Settings
+    iterations: Annotated[int, Field(ge=0)]
+    seed: Annotated[int, Field(ge=0)]
+
+    @property
+    def method(self) -> str:
+        """network-representation-recipe."""
+        return f"{self.network}-{self.representation}-{self.recipe}"
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the specification."""
+        return digests.of_json(self.model_dump())
+
+    @property
+    def folder(self) -> str:
+        """Where its results live, relative to `results/<scale>/`."""
+        settings = digests.of_json(self.model_dump(exclude={"seed", "signal"}))[:8]
+        return f"records/{self.signal}/{self.method}-{settings}/seed{self.seed}"
+
+    @property
+    def cost(self) -> float:
+        """Rough FLOPs of the whole budget, to balance shards; not a measurement."""
+        positions = math.prod(self.shape[:-1])
+        rows = positions * (self.bits if self.representation == "bitplane" else 1)
+        factor = {"wire": 4}.get(self.network, 1)
+        return 6.0 * factor * rows * self.hidden_layers * self.width**2 * (self.iterations + 1)
+
+
+class Quality(Strict):
+    """Metrics of the decoded integers; `ssim` is null where it is undefined."""
+
+    wrong_bits: Count
+    squared_error: Count
+    ber: Annotated[float, Field(ge=0, le=1)]
+    rmse: Annotated[float, Field(ge=0)]
+    psnr: Decibel
+    ssim: float | None
+
+
+class Timing(Strict):
+    """Seconds of one fit, the loop apart from everything around it.
+
+    `fit` is the loop with its integer counts; `evaluation` is SSIM and snapshots; `saving` the
+    files; `startup` the imports and building of this process (shared by its shard).
+    `exclusive` is false when other fits ran beside it: such seconds are never compared with
+    exclusive ones.
+    """
+
+    fit: Seconds
+    evaluation: Seconds
+    saving: Seconds
+    startup: Seconds
+    threads: Annotated[int, Field(ge=1)]
+    exclusive: bool
+
+
+class Record(Strict):
+    """One finished fit (`record.json`). `best` takes each metric's best value on its own."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    spec: FitSpec
+    spec_digest: str
+    code_digest: str
+    signal_sha256: str
+    status: Literal["lossless", "budget_exhausted", "diverged", "failed"]
+    error: str | None = None
+    iterations: Count = 0
+    best: Quality | None = None
+    last: Quality | None = None
+    best_iteration: Count | None = None
+    ssim_iterations: list[int] = []
+    decoded_sha256: str | None = None
+    parameters: Count | None = None
+    macs_per_row: Count | None = None
+    rows: Count | None = None
+    flops: Count | None = None
+    samples_seen: Count | None = None
+    precision: str | None = None
+    slice_rows: Annotated[int, Field(ge=1)] | None = None
+    timing: Timing | None = None
+    peak_memory_mib: float | None = None
+    provenance: dict[str, Any]
+
+    def is_current(self, spec: FitSpec, signal_sha256: str) -> bool:
+        """Whether this record answers `spec` on that signal with today's code."""
+        return (
+            self.status != "failed"
+            and self.spec_digest == spec.digest
+            and self.signal_sha256 == signal_sha256
+            and self.code_digest == digests.of_code(spec.network, spec.representation)
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write `record.json` last and atomically: where it exists, the fit is finished."""
+        path = Path(folder) / "record.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(".partial")
+        text = json.dumps(self.model_dump(), indent=1, sort_keys=True, allow_nan=False)
+        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Record:
+        """Read and check a record.
+
+        Raises
+        ------
+        UserError
+            If the file is missing, damaged or of another schema.
+        """
+        try:
+            data = json.loads(Path(path).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise UserError(f"{path}: no such record") from None
+        except ValueError as error:
+            raise UserError(f"{path}: damaged record ({error}); delete it and run again") from None
+        version = data.get("schema_version") if isinstance(data, dict) else None
+        if version != SCHEMA_VERSION:
+            raise UserError(f"{path}: record of schema version {version}, expected {SCHEMA_VERSION}")
+        return validate(cls, data, str(path))
+
+    @classmethod
+    def load_if_current(cls, folder: Path, spec: FitSpec, signal_sha256: str) -> Record | None:
+        """The finished record of `spec` in `folder`, or None if it must be fitted (again)."""
+        try:
+            record = cls.load(Path(folder) / "record.json")
+        except UserError:  # missing, damaged or old: all mean that it must be fitted again
+            return None
+        return record if record.is_current(spec, signal_sha256) else None
+
+
+class Verdict(Strict):
+    """Outcome of decoding one fit's saved weights in a fresh process."""
+
+    record_digest: str
+    verified: bool
+    reproduced: bool
+    decoded_sha256: str | None
+    margin: float | None
+    device: str
+    threads: int
+    note: str = ""

@@ -1,0 +1,114 @@
+"""What every workflow script shares: its log, its way to end, and progress over shards."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lossless_inr.errors import UserError
+
+
+@contextmanager
+def job(log: str) -> Iterator[None]:
+    """Run a script's body: bad input is one line, a fault leaves its traceback in the log.
+
+    Standard error goes to the log; the line a user must see goes to both. SIGTERM ends the body
+    like Ctrl-C, so that files in the middle of being written are left behind under their
+    temporary names only.
+    """
+    path = Path(log)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    terminal = os.dup(2)
+    with open(path, "w", encoding="utf-8", buffering=1) as file:
+        os.dup2(file.fileno(), 2)
+
+        def tell(line: str) -> None:
+            os.write(terminal, f"{line}\n".encode())
+            print(line, file=sys.stderr, flush=True)
+
+        def interrupted(*_):
+            raise KeyboardInterrupt
+
+        signal.signal(signal.SIGTERM, interrupted)
+        job.tell = tell
+        try:
+            yield
+        except UserError as error:
+            tell(f"error: {error}")
+            sys.exit(1)
+        except KeyboardInterrupt:
+            tell("interrupted; finished fits are kept, the same command goes on from here")
+            sys.exit(130)
+        except Exception as error:
+            traceback.print_exc()
+            tell(f"error: {type(error).__name__}: {error} (traceback in {log})")
+            sys.exit(1)
+
+
+def tell(line: str) -> None:
+    """Print a line on the terminal and in the job's log."""
+    job.tell(line)
+
+
+class Progress:
+    """Fits done of all shards, from one small counter file per shard.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds `<shard>.count` files; shared by the shards of a scale.
+    shard : str
+        This process' shard.
+    sizes : dict of str to int
+        Fits per shard, over all shards.
+    every : float
+        Seconds between lines about a running fit.
+    """
+
+    def __init__(self, folder: Path, shard: str, sizes: dict[str, int], every: float = 10.0):
+        self.folder, self.shard, self.sizes, self.every = Path(folder), shard, sizes, every
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.finished = 0
+        self._write()
+
+    def _write(self) -> None:
+        (self.folder / f"{self.shard}.count").write_text(str(self.finished))
+
+    def done(self) -> int:
+        """Fits done by all shards so far."""
+        total = 0
+        for name, size in self.sizes.items():
+            try:
+                total += min(size, int((self.folder / f"{name}.count").read_text()))
+            except (OSError, ValueError):  # not begun, or being written this very moment
+                continue
+        return total
+
+    def begin(self, title: str, bits: int, budget: int) -> None:
+        """Start reporting on one fit."""
+        self.title, self.bits, self.budget = title, bits, budget
+        self.start = self.last = time.monotonic()
+
+    def __call__(self, iteration: int, wrong: int) -> None:
+        """Called by the loop after every iteration; prints now and then."""
+        now = time.monotonic()
+        if now - self.last < self.every:
+            return
+        self.last = now
+        left = (now - self.start) / max(iteration, 1) * (self.budget - iteration)
+        tell(
+            f"[{self.done()}/{sum(self.sizes.values())} fits] {self.title}: iteration {iteration} "
+            f"of at most {self.budget}, BER {wrong / self.bits:.2e}, at most {left:.0f} s left"
+        )
+
+    def end(self, line: str) -> None:
+        """Count the fit as done and print its outcome."""
+        self.finished += 1
+        self._write()
+        tell(f"[{self.done()}/{sum(self.sizes.values())} fits] {self.title}: {line}")

@@ -1,0 +1,126 @@
+"""The multilayer perceptron all coordinate networks share, and how its size is counted.
+
+"5 hidden layers of 512" means, as in the published code, one input layer, five 512 -> 512
+layers and a linear output: six activated layers and one linear one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+
+class CoordinateMLP(nn.Module):
+    """Linear layers with one activation between them.
+
+    Parameters
+    ----------
+    in_features, outputs, width, hidden_layers : int
+    activation : callable, (tensor, layer index) -> tensor
+        Applied after every layer but the last.
+    encoding : nn.Module, optional
+        Applied to the coordinates first; `in_features` counts its output.
+    dtype : torch.dtype
+        Of every layer after the first (complex networks have a real first layer).
+    scale : callable, int -> float
+        Factor of layer k's argument, the omega of sin(omega (W x + b)). It multiplies the weights
+        rather than the activations: the same function, with two passes less over the largest
+        tensors in each direction.
+
+    Attributes
+    ----------
+    layers : nn.ModuleList
+        All linear layers, first to last; recipes give the last its own rate.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        outputs: int,
+        width: int,
+        hidden_layers: int,
+        activation: Callable[[torch.Tensor, int], torch.Tensor],
+        encoding: nn.Module | None = None,
+        dtype: torch.dtype = torch.float32,
+        scale: Callable[[int], float] = lambda index: 1.0,
+    ):
+        super().__init__()
+        self.encoding = encoding
+        self.activation = activation
+        self.scales = [scale(index) for index in range(hidden_layers + 1)]
+        self.layers = nn.ModuleList(
+            [
+                nn.Linear(in_features, width),
+                *(nn.Linear(width, width, dtype=dtype) for _ in range(hidden_layers)),
+                nn.Linear(width, outputs, dtype=dtype),
+            ]
+        )
+
+    def forward(self, coordinates: torch.Tensor) -> torch.Tensor:
+        """Outputs of shape (rows, outputs); the real part if the network is complex."""
+        x = coordinates if self.encoding is None else self.encoding(coordinates)
+        for index, (layer, scale) in enumerate(zip(self.layers, self.scales, strict=False)):
+            if scale == 1.0:
+                z = layer(x)
+            else:
+                z = nn.functional.linear(x, scale * layer.weight, scale * layer.bias)
+            x = self.activation(z, index)
+        x = self.layers[-1](x)
+        return x.real if x.is_complex() else x
+
+
+class PositionalEncoding(nn.Module):
+    """x, then sin(2**i pi x_j) and cos(2**i pi x_j) for each axis j and i < F_j.
+
+    F_j = max(1, floor(log2(positions_j / 4))), SIREN's Nyquist rule, per axis: a bit axis of 8
+    positions carries 1 frequency, not the 10 that the rule for images would give it. Axes are
+    scaled to [-1, 1] first, so a sound's long axis gets the same treatment.
+    """
+
+    def __init__(self, axes):
+        super().__init__()
+        extents = torch.tensor([axis.extent for axis in axes])
+        self.register_buffer("extents", extents, persistent=False)
+        self.frequencies = [
+            max(1, math.floor(math.log2(max(axis.positions, 8) / 4))) for axis in axes
+        ]
+        self.out_features = len(axes) + 2 * sum(self.frequencies)
+
+    def forward(self, coordinates: torch.Tensor) -> torch.Tensor:
+        """(rows, axes) -> (rows, axes + 2 sum F)."""
+        x = coordinates / self.extents
+        features = [x]
+        for axis, count in enumerate(self.frequencies):
+            scale = math.pi * 2.0 ** torch.arange(count, device=x.device, dtype=x.dtype)
+            angle = x[:, axis : axis + 1] * scale
+            features += [torch.sin(angle), torch.cos(angle)]
+        return torch.cat(features, dim=1)
+
+
+@torch.no_grad()
+def initialise_sine(layers: nn.ModuleList, omega_hidden: float) -> None:
+    """SIREN's weights: first U(+-1/fan_in), others (output too) U(+-sqrt(6/fan_in)/omega).
+
+    Biases keep PyTorch's default U(+-1/sqrt(fan_in)), as in the authors' repository.
+    """
+    for index, layer in enumerate(layers):
+        fan_in = layer.in_features
+        bound = 1 / fan_in if index == 0 else math.sqrt(6 / fan_in) / omega_hidden
+        layer.weight.uniform_(-bound, bound)
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Real numbers in the network; a complex parameter counts as two."""
+    return sum(p.numel() * (2 if p.is_complex() else 1) for p in network.parameters())
+
+
+def macs_per_row(network: nn.Module) -> int:
+    """Real multiply-accumulates of the linear layers for one row; a complex one counts as four."""
+    return sum(
+        m.weight.numel() * (4 if m.weight.is_complex() else 1)
+        for m in network.modules()
+        if isinstance(m, nn.Linear)
+    )

@@ -1,0 +1,118 @@
+"""What the first screen says: who is lossless, how much sooner, on which machine."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from lossless_inr.signals.signal import FULL_DEPTH_PLANES
+
+
+def _method_name(row: pd.Series) -> str:
+    form = {"direct": "values", "bitplane": "bit planes", "bithead": "bit head"}
+    return f"{row.label} · {form.get(row.representation, row.representation)} · {row.recipe}"
+
+
+def reached(fits: pd.DataFrame) -> list[dict]:
+    """Per method: fits and signals that reached lossless, most complete first."""
+    rows = []
+    for method, group in fits.groupby("method", sort=False):
+        lossless = group[group.status == "lossless"]
+        rows.append(
+            {
+                "method": method,
+                "name": _method_name(group.iloc[0]),
+                "fits": len(group),
+                "lossless": len(lossless),
+                "verified": int(group.verified.fillna(False).sum()),
+                "signals": group.signal.nunique(),
+                "signals_lossless": int(
+                    (group.status == "lossless").groupby(group.signal).all().sum()
+                ),
+                "iterations": _range(lossless.iterations),
+            }
+        )
+    return sorted(rows, key=lambda r: (-r["lossless"] / r["fits"], -r["fits"]))
+
+
+def _range(values: pd.Series) -> str:
+    if values.empty:
+        return ""
+    low, high = int(values.min()), int(values.max())
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def speedups(fits: pd.DataFrame) -> list[dict]:
+    """Every lossless bit method against the published recipe on the same signal.
+
+    Ratios compare medians over seeds. Where the published fit ran out of budget the ratio is a
+    lower bound. Seconds are compared only between fits of the same device, processor, threads
+    and exclusiveness.
+    """
+    base = fits[(fits.representation == "bitplane") & (fits.recipe == "published")]
+    rows = []
+    for _, reference in base.iterrows():
+        others = fits[(fits.signal == reference.signal) & (fits.recipe != "published")]
+        others = others[others.representation != "direct"]
+        for _, group in others.groupby("method", sort=False):
+            if not (group.status == "lossless").all():
+                continue
+            same = ["device", "processor", "threads", "exclusive"]
+            comparable = all((group[key] == reference[key]).all() for key in same)
+            rows.append(
+                {
+                    "title": reference.title,
+                    "depth": reference.depth,
+                    "full": reference.informative_planes >= FULL_DEPTH_PLANES
+                    or reference.bits < 16,
+                    "name": _method_name(group.iloc[0]),
+                    "seeds": len(group),
+                    "censored": reference.status != "lossless",
+                    "reference_iterations": int(reference.iterations),
+                    "iterations": float(group.iterations.median()),
+                    "iterations_ratio": reference.iterations / group.iterations.median(),
+                    "flops_ratio": float(reference.flops) / float(group.flops.median()),
+                    "seconds_ratio": reference.seconds / group.seconds.median()
+                    if comparable
+                    else None,
+                    "reference_seconds": reference.seconds,
+                    "seconds": group.seconds.median(),
+                }
+            )
+    return rows
+
+
+def underfunded(fits: pd.DataFrame) -> list[dict]:
+    """Direct fits that got less compute than the same signal's dearest lossless bit-head fit."""
+    rows = []
+    fast = fits[(fits.representation == "bithead") & (fits.status == "lossless")]
+    limits = fast.groupby("signal").flops.max()
+    for _, fit in fits[fits.representation == "direct"].iterrows():
+        stopped = fit.status == "budget_exhausted"
+        if stopped and fit.signal in limits.index and fit.flops < limits[fit.signal]:
+            rows.append({"signal": fit.signal, "method": fit.method})
+    return rows
+
+
+def summarise(fits: pd.DataFrame) -> dict:
+    """Everything the first screen shows."""
+    lossless = fits[fits.status == "lossless"]
+    depths = fits.drop_duplicates("signal")
+    ran = fits[fits.ended.notna()]
+    return {
+        "fits": len(fits),
+        "signals": int(fits.signal.nunique()),
+        "lossless": len(lossless),
+        "verified": int(lossless.verified.fillna(False).sum()),
+        "diverged": int((fits.status == "diverged").sum()),
+        "failed": int((fits.status == "failed").sum()),
+        "reached": reached(fits),
+        "speedups": speedups(fits),
+        "underfunded": underfunded(fits),
+        "depths": depths.groupby(["kind", "depth"], sort=False).size().reset_index(name="count"),
+        "machines": sorted(set(ran.processor.dropna()))
+        + ([] if set(ran.device.dropna()) <= {"cpu"} else ["CUDA"]),
+        "threads": sorted({int(t) for t in ran.threads.dropna()}),
+        "exclusive": bool(ran.exclusive.fillna(False).all()),
+        "commits": sorted({(c or "unknown")[:10] for c in ran.commit}),
+        "dates": sorted({str(d)[:10] for d in ran.ended}),
+    }

@@ -1,0 +1,21 @@
+"""Digest of the sources that lay out tables, figures and the report.
+
+Snakemake's code trigger sees a script, not the modules it imports. These digests make an edit
+of the layout redo the layout, and nothing else.
+"""
+
+from __future__ import annotations
+
+from lossless_inr.fitting.digests import of_files
+from lossless_inr.registry import PACKAGE
+
+_STAGES = {
+    "tables": ["experiments/tables.py", "metrics/quality.py"],
+    "figures": ["experiments/figures.py"],
+    "report": ["report/*.py", "report/templates/*", "published/*", "experiments/tables.py"],
+}
+
+
+def report_digest(stage: str) -> str:
+    """sha256 over the sources of `tables`, `figures` or `report`."""
+    return of_files(sorted(p for pattern in _STAGES[stage] for p in PACKAGE.glob(pattern)))

@@ -1,0 +1,188 @@
+"""A signal: unsigned integers with a declared bit depth, and facts that guard the claim.
+
+A file that says 16 bits may hold 8-bit content (shifted, or with the low byte repeating the
+high byte). `plane_statistics` counts what is really there, so that "lossless at 16 bits" is
+never claimed of padding.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lossless_inr.errors import UserError
+
+MAX_BITS = 16
+KINDS = ("photo", "scan", "audio")
+# Planes a signal must really fill before a headline may call it a 16-bit signal.
+FULL_DEPTH_PLANES = 14
+
+
+def sample_dtype(bits: int) -> np.dtype:
+    """Smallest little-endian unsigned dtype that holds `bits` bits."""
+    return np.dtype("<u1") if bits <= 8 else np.dtype("<u2")
+
+
+def samples_sha256(samples: np.ndarray, bits: int) -> str:
+    """Digest of the samples: shape, bit depth, then C-order little-endian integers.
+
+    Parameters
+    ----------
+    samples : ndarray of unsigned int, any shape
+        Values in 0 .. 2**bits - 1.
+    bits : int
+        Bit depth; decides the stored dtype (u1 up to 8 bits, u2 above).
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
+    header = json.dumps({"shape": list(samples.shape), "bits": bits}).encode()
+    stored = np.ascontiguousarray(samples, dtype=sample_dtype(bits))
+    return hashlib.sha256(header + stored.tobytes()).hexdigest()
+
+
+def plane_statistics(samples: np.ndarray, bits: int) -> dict:
+    """Facts about the bit-planes of a signal.
+
+    Parameters
+    ----------
+    samples : ndarray of unsigned int, any shape
+        Values in 0 .. 2**bits - 1.
+    bits : int
+        Bit depth.
+
+    Returns
+    -------
+    dict
+        `plane_entropy` (bits per sample of each plane, least significant first),
+        `informative_planes` (planes that are neither constant nor a copy or complement of a
+        more significant plane), `distinct_values`, and `low_byte_repeats` (share of samples
+        whose low byte equals the high byte; None below 16 bits).
+    """
+    flat = samples.reshape(-1).astype(np.uint32)
+    entropies, seen, informative = [], set(), 0
+    for plane in reversed(range(bits)):
+        values = ((flat >> plane) & 1).astype(np.uint8)
+        p = float(values.mean()) if values.size else 0.0
+        constant = p in (0.0, 1.0)
+        entropies.append(0.0 if constant else -(p * np.log2(p) + (1 - p) * np.log2(1 - p)))
+        # A plane and its complement carry the same information: compare from the first sample.
+        key = np.packbits(values ^ values[:1]).tobytes()
+        if not constant and key not in seen:
+            informative += 1
+        seen.add(key)
+    repeats = float(np.mean((flat & 255) == (flat >> 8))) if bits == 16 else None
+    return {
+        "plane_entropy": [round(float(e), 6) for e in reversed(entropies)],
+        "informative_planes": informative,
+        "distinct_values": int(np.unique(flat).size),
+        "low_byte_repeats": repeats,
+    }
+
+
+@dataclass(frozen=True)
+class Signal:
+    """One signal as it must come back.
+
+    Attributes
+    ----------
+    name : str
+        `set/size/name`, also its place under `data/prepared/`.
+    samples : ndarray, uint8 or uint16
+        (height, width, channels) for images and scans, (samples, channels) for audio; values
+        in 0 .. 2**bits - 1. Signed sources are stored in offset binary.
+    bits : int
+        Bit depth, 1 to 16.
+    kind : {"photo", "scan", "audio"}
+    title, source, licence, citation : str
+        Shown in the report.
+    """
+
+    name: str
+    samples: np.ndarray
+    bits: int
+    kind: str
+    title: str = ""
+    source: str = ""
+    licence: str = ""
+    citation: str = ""
+
+    def __post_init__(self):
+        where = f"signal '{self.name}'"
+        if self.kind not in KINDS:
+            raise UserError(f"{where}: kind '{self.kind}' is none of {', '.join(KINDS)}")
+        if not 1 <= self.bits <= MAX_BITS:
+            raise UserError(f"{where}: bits={self.bits} is outside 1..{MAX_BITS}")
+        if self.samples.dtype.kind != "u":
+            raise UserError(
+                f"{where}: samples are {self.samples.dtype}, expected unsigned integers; "
+                "round and convert them first"
+            )
+        dimensions = 2 if self.kind == "audio" else 3
+        if self.samples.ndim != dimensions:
+            raise UserError(
+                f"{where}: {self.kind} samples have shape {self.samples.shape}, expected "
+                + ("(samples, channels)" if dimensions == 2 else "(height, width, channels)")
+            )
+        if self.samples.size == 0:
+            raise UserError(f"{where}: it is empty (shape {self.samples.shape}); nothing to fit")
+        top = int(self.samples.max())
+        if top >= 2**self.bits:
+            raise UserError(
+                f"{where}: holds the value {top} but bits={self.bits} allows at most "
+                f"{2**self.bits - 1}; correct 'bits' in the dataset table"
+            )
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the samples (see `samples_sha256`)."""
+        return samples_sha256(self.samples, self.bits)
+
+    def metadata(self) -> dict:
+        """Everything but the samples, as JSON-safe values."""
+        facts = {k: v for k, v in asdict(self).items() if k != "samples"}
+        return (
+            facts
+            | {"shape": list(self.samples.shape), "sha256": self.sha256}
+            | plane_statistics(self.samples, self.bits)
+        )
+
+    def save(self, path: Path) -> None:
+        """Write `samples` and the JSON metadata to an `.npz` file, atomically."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.partial")
+        with open(temporary, "wb") as file:
+            np.savez_compressed(file, samples=self.samples, metadata=json.dumps(self.metadata()))
+        temporary.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Signal:
+        """Read a prepared signal and check its samples against the digest beside them.
+
+        Raises
+        ------
+        UserError
+            If the file is missing, damaged, or its samples do not match their digest.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                samples = archive["samples"]
+                metadata = json.loads(str(archive["metadata"]))
+            fields = ("name", "bits", "kind", "title", "source", "licence", "citation")
+            signal = cls(samples=samples, **{k: metadata[k] for k in fields})
+        except FileNotFoundError:
+            raise UserError(f"{path}: no such prepared signal; run the workflow again") from None
+        except UserError:
+            raise
+        except Exception as error:  # a damaged zip raises anything from OSError to zlib.error
+            raise UserError(f"{path}: damaged ({error}); delete it and run again") from None
+        if signal.sha256 != metadata["sha256"]:
+            raise UserError(f"{path}: samples do not match their digest; delete it and run again")
+        return signal

@@ -1,0 +1,51 @@
+# Records to tables and figures: pure functions of files, no torch.
+
+
+localrules:
+    collect,
+    table,
+    figure,
+
+
+rule collect:
+    input:
+        expand("results/{{scale}}/verified/{shard}.json", shard=SHARDS),
+    output:
+        "results/{scale}/fits.parquet",
+    log:
+        "logs/{scale}/collect.log",
+    script:
+        "../scripts/collect.py"
+
+
+rule table:
+    input:
+        "results/{scale}/fits.parquet",
+    output:
+        csv="results/{scale}/tables/{table}.csv",
+        parquet="results/{scale}/tables/{table}.parquet",
+        summary="results/{scale}/tables/{table}-summary.csv",
+    params:
+        fits=lambda wildcards: [spec.digest for spec in PLAN.fits[wildcards.table]],
+        code=report_digest("tables"),
+    log:
+        "logs/{scale}/table/{table}.log",
+    script:
+        "../scripts/table.py"
+
+
+rule figure:
+    input:
+        "results/{scale}/fits.parquet",
+    output:
+        svg="results/{scale}/figures/{figure}.svg",
+        png="results/{scale}/figures/{figure}.png",
+        csv="results/{scale}/figures/{figure}.csv",
+    params:
+        layout=lambda wildcards: PLAN.experiments[wildcards.figure].layout,
+        fits=lambda wildcards: [spec.digest for spec in PLAN.fits[wildcards.figure]],
+        code=report_digest("figures"),
+    log:
+        "logs/{scale}/figure/{figure}.log",
+    script:
+        "../scripts/figure.py"

@@ -1,0 +1,50 @@
+# The plan of this scale, and names that wildcards may take. Nothing here imports torch: this
+# file is read again by every cluster job.
+import re
+import sys
+
+from snakemake.exceptions import WorkflowError
+
+sys.path.insert(0, workflow.basedir)
+
+from lossless_inr.errors import UserError
+from lossless_inr.experiments.plan import Plan
+from lossless_inr.experiments.spec import Config
+from lossless_inr.fitting import digests
+from lossless_inr.report.sources import report_digest
+from lossless_inr.schema import validate as validate_data
+
+try:
+    CONFIG = validate_data(Config, config, "config")
+    PLAN = Plan(CONFIG)
+except UserError as problem:
+    raise WorkflowError(str(problem)) from None
+
+SCALE = PLAN.scale
+SHARDS = PLAN.shards()
+SIGNALS = list(dict.fromkeys(fit.signal for fit in PLAN.all_fits))
+TABLES = [n for n, e in PLAN.experiments.items() if e.layout == "table"]
+FIGURES = [n for n, e in PLAN.experiments.items() if e.layout != "table"]
+
+
+def one_of(names):
+    """Regular expression for exactly these names; never matches when there is none."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
+wildcard_constraints:
+    scale=re.escape(SCALE),
+    signal=one_of(SIGNALS),
+    shard=one_of(SHARDS),
+    table=one_of(TABLES),
+    figure=one_of(FIGURES),
+
+
+def prepared(signal):
+    """File of a prepared signal."""
+    return f"data/prepared/{signal}.npz"
+
+
+def fits_of(specs):
+    """Fits as plain data, for a script."""
+    return [spec.model_dump() for spec in specs]

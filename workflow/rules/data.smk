@@ -1,0 +1,19 @@
+# Files to integers: one prepared signal each. A prepared signal is named set/size/name.
+
+
+localrules:
+    prepare,
+
+
+rule prepare:
+    output:
+        "data/prepared/{signal}.npz",
+    params:
+        datasets=CONFIG.datasets,
+        # The row itself, so that an edit of the table prepares only what it touches.
+        entry=lambda wildcards: repr(PLAN.catalog.find(wildcards.signal)),
+        code=digests.of_signal_code(),
+    log:
+        "logs/prepare/{signal}.log",
+    script:
+        "../scripts/prepare.py"

@@ -1,0 +1,15 @@
+"""Build the report: one offline HTML file."""
+
+from pathlib import Path
+
+from lossless_inr.jobs import job
+from lossless_inr.report.build import build
+
+if __name__ == "__main__":
+    with job(snakemake.log[0]):
+        build(
+            scale=snakemake.wildcards.scale,
+            experiments=snakemake.params.experiments,
+            results=Path("results") / snakemake.wildcards.scale,
+            output=Path(snakemake.output[0]),
+        )
