@@ -10,7 +10,7 @@ ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_ARGS)
 
-.PHONY: help quick smoke test lint format clean
+.PHONY: help quick smoke test lint format lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list every target
@@ -45,6 +45,9 @@ format: .venv/installed-dev  ## rewrite sources in the house style
 	@$(BIN)/python -m ruff check --fix .
 	@$(BIN)/python -m ruff format .
 	@$(BIN)/snakefmt Snakefile workflow
+
+lock: .venv/installed-dev  ## write constraints.txt from what .venv holds
+	@{ echo "# Exact versions used by make. Written by 'make lock'."; $(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//'; } > constraints.txt
 
 clean:  ## remove results, reports and prepared data (not .venv)
 	@rm -rf data/prepared logs .snakemake

@@ -22,3 +22,4 @@ rule all:
     default_target: True
     input:
         f"reports/{SCALE}/report.html",
+        f"results/{SCALE}/checked",

@@ -63,9 +63,7 @@ def search() -> None:
                         hidden_layers=5,
                         representation="direct",
                         recipe="search",
-                        settings=Settings(
-                            rate=rate, decay=decay, floor=floor, horizon=ITERATIONS
-                        ),
+                        settings=Settings(rate=rate, decay=decay, floor=floor, horizon=ITERATIONS),
                         iterations=ITERATIONS,
                         seed=0,
                     )

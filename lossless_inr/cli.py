@@ -76,7 +76,9 @@ def run(
         # own lock files stay behind after a kill and would refuse the next run.
         with FileLock(".snakemake/lossless-inr.lock", timeout=0):
             if (other := _other_run()) is not None:
-                raise UserError(f"snakemake (process {other}) already works in this folder; wait for it")
+                raise UserError(
+                    f"snakemake (process {other}) already works in this folder; wait for it"
+                )
             command = [sys.executable, "-m", "snakemake", "--configfile", str(configfile)]
             command += ["--config", f"scale={plan.scale}"]
             locks = Path(".snakemake/locks")
@@ -86,7 +88,9 @@ def run(
     except Timeout:
         raise UserError("another run already works in this folder; wait for it") from None
     if code != 0:
-        typer.echo("error: the run did not finish; see above, then run the same command again", err=True)
+        typer.echo(
+            "error: the run did not finish; see above, then run the same command again", err=True
+        )
         raise typer.Exit(code if 0 < code < 126 else 1)
     report = Path("reports") / plan.scale / "report.html"
     if report.is_file():
@@ -107,9 +111,9 @@ def _run_to_end(command: list[str]) -> int:
 @app.command()
 def rerun(
     record: Annotated[Path, typer.Argument(help="A record.json of an earlier run.")],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for the new fit.")
-    ] = Path("results/rerun"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the new fit.")] = Path(
+        "results/rerun"
+    ),
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     threads: Annotated[int, typer.Option(min=1, max=256, help="CPU threads.")] = 1,
 ) -> None:
@@ -156,7 +160,9 @@ def list_(
         single = kind[:-1]
         rows = {n: registry.describe(single, n)["label"] for n in registry.names(single)}
     elif kind == "recipes":
-        rows = {n: f"for {', '.join(r.applies_to)}" for n, r in load_recipes(config.recipes).items()}
+        rows = {
+            n: f"for {', '.join(r.applies_to)}" for n, r in load_recipes(config.recipes).items()
+        }
     elif kind == "signals":
         entries = Catalog(Path(config.datasets)).entries.values()
         rows = {f"{e.set}/<size>/{e.name}": f"{e.kind}, {e.bits} bit: {e.title}" for e in entries}

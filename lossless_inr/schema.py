@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typing
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -42,26 +43,24 @@ def read_yaml(path: Path) -> Any:
         raise UserError(f"{path}{line}: not valid YAML: {problem}") from None
 
 
-def _known_keys(model: type[BaseModel], location: tuple) -> list[str]:
-    """Field names of the model that `location` (without its last key) leads to."""
-    import typing
+def _models_in(annotation: Any) -> set[type[BaseModel]]:
+    """Every model class inside an annotation such as `dict[str, Annotated[list[X], ...]] | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return {annotation}
+    return {model for inner in typing.get_args(annotation) for model in _models_in(inner)}
 
-    current: Any = model
+
+def _known_keys(model: type[BaseModel], location: tuple) -> list[str]:
+    """Field names that would have been accepted where `location` (without its last key) leads."""
+    models = {model}
     for part in location[:-1]:
-        if isinstance(part, int):
-            continue
-        if isinstance(current, type) and issubclass(current, BaseModel):
-            current = current.model_fields[part].annotation if part in current.model_fields else None
-        # Unwrap list[X], dict[str, X] and X | None down to the model inside.
-        while current is not None and not isinstance(current, type) or hasattr(current, "__args__"):
-            inner = [
-                a
-                for a in typing.get_args(current)
-                if hasattr(a, "__args__") or (isinstance(a, type) and issubclass(a, BaseModel))
-            ]
-            current = inner[-1] if inner else None
-    is_model = isinstance(current, type) and issubclass(current, BaseModel)
-    return list(current.model_fields) if is_model else []
+        # Positions in lists and keys of free dictionaries lead to no other model.
+        inside = {m for m in models if part in m.model_fields}
+        if inside:
+            models = {
+                found for m in inside for found in _models_in(m.model_fields[part].annotation)
+            }
+    return sorted({name for m in models for name in m.model_fields})
 
 
 def validate(model: type[ModelT], data: Any, where: str) -> ModelT:

@@ -55,7 +55,12 @@ def convergence(fits: pd.DataFrame, results: Path, prepared: Path):
     names = [_name(fit) for _, fit in fits.iterrows()]
     palette, dashes = _palette(names), _dashes(names)
     figure, axes = plt.subplots(
-        len(signals), 2, figsize=(10, 2.9 * len(signals)), squeeze=False, sharey="row"
+        len(signals),
+        2,
+        figsize=(10, 1 + 2.9 * len(signals)),
+        squeeze=False,
+        sharey="row",
+        layout="constrained",
     )
     data = []
     for row, signal in enumerate(signals):
@@ -69,17 +74,13 @@ def convergence(fits: pd.DataFrame, results: Path, prepared: Path):
             x["flops"] = x["flops"] * float(fit.macs_per_row) * float(fit.rows)
             name = _name(fit)
             data.append(
-                pd.DataFrame(
-                    {"signal": signal, "method": name, "seed": fit.seed, **x, "ber": ber}
-                )
+                pd.DataFrame({"signal": signal, "method": name, "seed": fit.seed, **x, "ber": ber})
             )
             # Zero has no place on a log axis: it is drawn at half of the smallest possible BER.
             floor = 0.5 / bits
             for axis, key in zip(axes[row], ("iteration", "flops"), strict=True):
                 shown = ber.clip(lower=floor)
-                axis.plot(
-                    x[key].clip(lower=1), shown, color=palette[name], ls=dashes[name], lw=1.1
-                )
+                axis.plot(x[key].clip(lower=1), shown, color=palette[name], ls=dashes[name], lw=1.1)
                 if fit.status == "lossless":
                     axis.plot(
                         max(1, x[key].iloc[-1]), floor, "*", color=palette[name], ms=10, mec="k",
@@ -96,8 +97,7 @@ def convergence(fits: pd.DataFrame, results: Path, prepared: Path):
     handles.append(
         plt.Line2D([], [], marker="*", ls="", color="w", mec="k", ms=10, label="lossless (BER 0)")
     )
-    figure.tight_layout(rect=(0, 0.02 + 0.5 / (len(signals) * 2.9 + 1), 1, 1))
-    figure.legend(handles=handles, loc="lower center", ncols=3, frameon=False)
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
     return figure, pd.concat(data, ignore_index=True)
 
 
@@ -159,69 +159,75 @@ def _picture(samples: np.ndarray, bits: int) -> np.ndarray:
     return values[..., :3] / (2**bits - 1)
 
 
+def _wrap(name: str) -> str:
+    """Method and recipe on lines of their own, to fit above a small panel."""
+    return name.replace(" + ", "\n+ ").replace(", ", ",\n")
+
+
+def _outcome(fit: pd.Series, error: np.ndarray) -> str:
+    if not error.any():
+        return "lossless"
+    return f"{fit.psnr:.1f} dB, BER {fit.ber:.3f}\nlargest error {np.abs(error).max():,}"
+
+
+def _show_images(axes, signal: Signal, samples: np.ndarray, error: np.ndarray | None) -> None:
+    axes[0].imshow(_picture(samples, signal.bits), cmap="gray", vmin=0, vmax=1)
+    if error is not None:
+        largest = np.abs(error).max(axis=-1)
+        axes[1].imshow(np.log2(1 + largest), cmap="magma", vmin=0, vmax=signal.bits)
+
+
+def _show_sounds(axes, signal: Signal, samples: np.ndarray, error: np.ndarray | None) -> None:
+    pairs = [(samples - 2 ** (signal.bits - 1), "k")] + ([] if error is None else [(error, "C3")])
+    for axis, (values, colour) in zip(axes, pairs, strict=False):
+        axis.set_axis_on()
+        axis.plot(values[:, 0], lw=0.4, color=colour)
+        axis.set_xticks([])
+        axis.tick_params(labelsize=6)
+
+
 def errors(fits: pd.DataFrame, results: Path, prepared: Path):
     """What each fit decodes to at its best RMSE, and where it is wrong.
 
     Images: the reconstruction above the largest absolute error over channels. Sounds: the
     waveform above the residual.
     """
-    signals = list(dict.fromkeys(fits.signal))
-    columns = 1 + max((fits.signal == s).sum() for s in signals)
-    figure, axes = plt.subplots(
-        2 * len(signals),
-        columns,
-        figsize=(1.75 * columns, 3.9 * len(signals)),
-        squeeze=False,
-        layout="constrained",
-    )
-    for axis in axes.flat:
-        axis.set_axis_off()
+    signals = {name: Signal.load(prepared / f"{name}.npz") for name in dict.fromkeys(fits.signal)}
+    across = {name: 3 if signal.kind == "audio" else 6 for name, signal in signals.items()}
+    blocks = {name: -(-(1 + (fits.signal == name).sum()) // across[name]) for name in signals}
+    heights = [3.9 * blocks[name] for name in signals]
+    figure = plt.figure(figsize=(10, sum(heights)), layout="constrained")
+    parts = figure.subfigures(len(signals), 1, height_ratios=heights, squeeze=False)[:, 0]
     data = []
-    for row, name in enumerate(signals):
-        signal = Signal.load(prepared / f"{name}.npz")
+    for part, (name, signal) in zip(parts, signals.items(), strict=True):
+        part.suptitle(f"{signal.title} ({name})", fontsize=9)
+        axes = part.subplots(2 * blocks[name], across[name], squeeze=False)
+        for axis in axes.flat:
+            axis.set_axis_off()
+        # Panels in reading order: each is a pair of axes, one above the other.
+        pairs = [
+            (axes[2 * block, column], axes[2 * block + 1, column])
+            for block in range(blocks[name])
+            for column in range(across[name])
+        ]
+        show = _show_sounds if signal.kind == "audio" else _show_images
         truth = signal.samples.astype(np.int64)
-        top, bottom = axes[2 * row], axes[2 * row + 1]
-        sound = signal.kind == "audio"
-
-        def show(axis, samples, signal=signal, sound=sound):
-            if sound:
-                axis.set_axis_on()
-                axis.plot(samples[:, 0], lw=0.4, color="k")
-                axis.set_xticks([])
-                axis.tick_params(labelsize=6)
-            else:
-                axis.imshow(_picture(samples, signal.bits), cmap="gray", vmin=0, vmax=1)
-
-        show(top[0], truth - 2 ** (signal.bits - 1) if sound else truth)
-        top[0].set_title(f"{signal.title}\noriginal", fontsize=7)
-        for k, (_, fit) in enumerate(fits[fits.signal == name].iterrows(), start=1):
+        show(pairs[0], signal, truth, None)
+        pairs[0][0].set_title("original", fontsize=7.5)
+        chosen = fits[fits.signal == name]
+        for pair, (_, fit) in zip(pairs[1:], chosen.iterrows(), strict=False):
             with np.load(results / fit.folder / "decoded.npz") as archive:
                 best = archive["best"].astype(np.int64)
             error = best - truth
-            if sound:
-                show(top[k], best - 2 ** (signal.bits - 1))
-                bottom[k].set_axis_on()
-                bottom[k].plot(error[:, 0], lw=0.4, color="C3")
-                bottom[k].set_xticks([])
-                bottom[k].tick_params(labelsize=6)
-            else:
-                show(top[k], best)
-                largest = np.abs(error).max(axis=-1)
-                bottom[k].imshow(
-                    np.log2(1 + largest), cmap="magma", vmin=0, vmax=signal.bits, rasterized=True
-                )
-            wrong = int((error != 0).sum())
-            text = "lossless" if wrong == 0 else f"PSNR {fit.psnr:.1f} dB, BER {fit.ber:.3f}"
-            top[k].set_title(f"{_name(fit)}", fontsize=6)
-            bottom[k].set_title(
-                text if wrong == 0 else f"{text}\nlargest error {np.abs(error).max()}", fontsize=6
-            )
+            show(pair, signal, best, error)
+            pair[0].set_title(_wrap(_name(fit)), fontsize=7.5)
+            pair[1].set_title(_outcome(fit, error), fontsize=7)
             data.append(
                 {
                     "signal": name,
                     "method": _name(fit),
                     "seed": fit.seed,
-                    "wrong_samples": wrong,
+                    "wrong_samples": int((error != 0).sum()),
                     "largest_error": int(np.abs(error).max()),
                 }
             )

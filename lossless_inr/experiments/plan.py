@@ -128,7 +128,14 @@ class Plan:
                         for recipe in as_list(block.recipe):
                             for seed in range(block.seeds):
                                 fit = self._fit(
-                                    scale, block, signal, network, representation, recipe, seed, here
+                                    scale,
+                                    block,
+                                    signal,
+                                    network,
+                                    representation,
+                                    recipe,
+                                    seed,
+                                    here,
                                 )
                                 fits.setdefault(fit.digest, fit)
         return list(fits.values())

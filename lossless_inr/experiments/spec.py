@@ -143,7 +143,9 @@ def load_experiments(folder: Path) -> dict[str, Experiment]:
                 _check_names(fits, where)
         experiments[path.stem] = experiment
     if not experiments:
-        raise UserError(f"{folder}: no experiment (*.yaml) here; correct 'experiments' in the config")
+        raise UserError(
+            f"{folder}: no experiment (*.yaml) here; correct 'experiments' in the config"
+        )
     for name, experiment in experiments.items():
         for scale, selection in experiment.select.items():
             source = experiments.get(selection.experiment)

@@ -213,7 +213,7 @@ def summary_table(table: pd.DataFrame) -> pd.DataFrame:
                 "failed": int((group.status == "failed").sum()),
                 "iterations_median": median,
                 "iterations_text": text,
-                "flops_median": float(group.flops.dropna().median()),
+                "flops_median": float(group.flops.astype("float64").median()),
                 "seconds_median": float(group.seconds.median()),
                 "psnr_pooled": psnr(squared, samples, bits) if samples else None,
                 "ssim_mean": group.ssim.mean() if group.ssim.notna().any() else None,

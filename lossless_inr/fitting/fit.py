@@ -107,7 +107,9 @@ def load_weights(network: nn.Module, path: Path) -> None:
         }
         network.load_state_dict(state)
     except Exception as error:
-        raise UserError(f"{path}: weights missing, damaged or of another network ({error})") from None
+        raise UserError(
+            f"{path}: weights missing, damaged or of another network ({error})"
+        ) from None
 
 
 def _replace(path: Path, content: bytes) -> None:
@@ -300,7 +302,11 @@ def run_or_record_failure(spec: FitSpec, signal: Signal, folder: Path, **options
             signal_sha256=signal.sha256,
             status="failed",
             error=f"{type(error).__name__}: {error}"[:500],
-            provenance={"git": provenance.git_state(), "ended": provenance.now(), "pid": os.getpid()},
+            provenance={
+                "git": provenance.git_state(),
+                "ended": provenance.now(),
+                "pid": os.getpid(),
+            },
         )
         record.save(folder)
         return record

@@ -169,7 +169,9 @@ class Record(Strict):
             raise UserError(f"{path}: damaged record ({error}); delete it and run again") from None
         version = data.get("schema_version") if isinstance(data, dict) else None
         if version != SCHEMA_VERSION:
-            raise UserError(f"{path}: record of schema version {version}, expected {SCHEMA_VERSION}")
+            raise UserError(
+                f"{path}: record of schema version {version}, expected {SCHEMA_VERSION}"
+            )
         return validate(cls, data, str(path))
 
     @classmethod

@@ -70,7 +70,9 @@ def image_uri(path: Path) -> str:
 
 
 def published_row(published: dict, table: str, data_set: str, row: pd.Series) -> dict | None:
-    """Printed metrics of the method in `row`, if the paper has them."""
+    """Printed metrics of the method in `row`; only the published recipe has any."""
+    if row.recipe != "published":
+        return None
     key = {"direct": row.network, "bitplane": "bitplane" if row.network == "siren" else None}
     values = published[table].get(data_set, {}).get(key.get(row.representation))
     if values is None:

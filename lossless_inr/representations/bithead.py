@@ -19,5 +19,5 @@ class Form(BitRepresentation):
 
     @property
     def outputs(self):
-        """n logits per channel."""
+        """N logits per channel."""
         return self.bits * self.channels

@@ -70,7 +70,9 @@ class Entry:
         wanted = tuple(int(part) for part in size.split("x")) if SIZE.fullmatch(size) else ()
         if len(wanted) != len(self.source_shape) - 1:
             example = "3072" if self.kind == "audio" else "32x32"
-            raise UserError(f"{where}: size '{size}' does not suit {self.kind}; write e.g. {example}")
+            raise UserError(
+                f"{where}: size '{size}' does not suit {self.kind}; write e.g. {example}"
+            )
         if self.prepare == "resize":
             available = (min(self.source_shape[:2]),) * 2
         else:

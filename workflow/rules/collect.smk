@@ -25,11 +25,11 @@ rule table:
         csv="results/{scale}/tables/{table}.csv",
         parquet="results/{scale}/tables/{table}.parquet",
         summary="results/{scale}/tables/{table}-summary.csv",
+    log:
+        "logs/{scale}/table/{table}.log",
     params:
         fits=lambda wildcards: [spec.digest for spec in PLAN.fits[wildcards.table]],
         code=report_digest("tables"),
-    log:
-        "logs/{scale}/table/{table}.log",
     script:
         "../scripts/table.py"
 
@@ -41,11 +41,11 @@ rule figure:
         svg="results/{scale}/figures/{figure}.svg",
         png="results/{scale}/figures/{figure}.png",
         csv="results/{scale}/figures/{figure}.csv",
+    log:
+        "logs/{scale}/figure/{figure}.log",
     params:
         layout=lambda wildcards: PLAN.experiments[wildcards.figure].layout,
         fits=lambda wildcards: [spec.digest for spec in PLAN.fits[wildcards.figure]],
         code=report_digest("figures"),
-    log:
-        "logs/{scale}/figure/{figure}.log",
     script:
         "../scripts/figure.py"

@@ -8,12 +8,12 @@ localrules:
 rule prepare:
     output:
         "data/prepared/{signal}.npz",
+    log:
+        "logs/prepare/{signal}.log",
     params:
         datasets=CONFIG.datasets,
         # The row itself, so that an edit of the table prepares only what it touches.
         entry=lambda wildcards: repr(PLAN.catalog.find(wildcards.signal)),
         code=digests.of_signal_code(),
-    log:
-        "logs/prepare/{signal}.log",
     script:
         "../scripts/prepare.py"

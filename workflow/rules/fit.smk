@@ -8,13 +8,13 @@ rule fit:
         lambda wildcards: [prepared(s) for s in SHARDS[wildcards.shard].signals],
     output:
         "results/{scale}/shards/{shard}.json",
-    params:
-        fits=lambda wildcards: SHARDS[wildcards.shard].digest,
+    log:
+        "logs/{scale}/fit/{shard}.log",
     threads: CONFIG.fit.threads
     resources:
         gpu=1,
-    log:
-        "logs/{scale}/fit/{shard}.log",
+    params:
+        fits=lambda wildcards: SHARDS[wildcards.shard].digest,
     script:
         "../scripts/fit.py"
 

@@ -3,6 +3,7 @@
 
 localrules:
     report,
+    check,
 
 
 rule report:
@@ -12,10 +13,23 @@ rule report:
         figures=expand("results/{{scale}}/figures/{figure}.svg", figure=FIGURES),
     output:
         "reports/{scale}/report.html",
+    log:
+        "logs/{scale}/report.log",
     params:
         experiments={n: e.model_dump() for n, e in PLAN.experiments.items()},
         code=report_digest("report"),
-    log:
-        "logs/{scale}/report.log",
     script:
         "../scripts/report.py"
+
+
+# Last of all, so that the report exists even when a fit failed: then this rule fails the run.
+rule check:
+    input:
+        report="reports/{scale}/report.html",
+        shards=expand("results/{{scale}}/shards/{shard}.json", shard=SHARDS),
+    output:
+        touch("results/{scale}/checked"),
+    log:
+        "logs/{scale}/check.log",
+    script:
+        "../scripts/check.py"

@@ -9,5 +9,7 @@ from lossless_inr.jobs import job
 if __name__ == "__main__":
     with job(snakemake.log[0]):
         verdicts = [v for path in snakemake.input for v in json.loads(Path(path).read_text())]
-        table = collect(verdicts, Path("results") / snakemake.wildcards.scale, Path("data/prepared"))
+        table = collect(
+            verdicts, Path("results") / snakemake.wildcards.scale, Path("data/prepared")
+        )
         table.to_parquet(snakemake.output[0], index=False)

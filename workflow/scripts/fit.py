@@ -16,7 +16,7 @@ from lossless_inr.schema import validate  # noqa: E402
 from lossless_inr.signals import Signal  # noqa: E402
 
 
-def run(config: Config, shard_name: str, results: Path, *, exclusive: bool) -> list[dict]:
+def run(config: Config, shard_name: str, results: Path, *, threads: int) -> list[dict]:
     """Fit what is missing; return the stamp (folders and digests of the shard's records)."""
     shards = Plan(config).shards()
     shard, sizes = shards[shard_name], {name: len(s.fits) for name, s in shards.items()}
@@ -38,8 +38,9 @@ def run(config: Config, shard_name: str, results: Path, *, exclusive: bool) -> l
                 signal,
                 folder,
                 device=config.fit.device,
-                threads=config.fit.threads,
-                exclusive=exclusive,
+                threads=threads,
+                # Only a fit that has every core to itself surely had no neighbour.
+                exclusive=threads >= os.cpu_count(),
                 slice_rows=config.fit.slice_rows,
                 startup=startup,
                 progress=progress,
@@ -59,7 +60,6 @@ if __name__ == "__main__":
             config,
             snakemake.wildcards.shard,
             Path("results") / snakemake.wildcards.scale,
-            # Only a fit that has every core to itself surely had no neighbour.
-            exclusive=snakemake.threads >= os.cpu_count(),
+            threads=snakemake.threads,
         )
         Path(snakemake.output[0]).write_text(json.dumps(stamp, indent=1))
