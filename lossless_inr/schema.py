@@ -34,8 +34,8 @@ def read_yaml(path: Path) -> Any:
         return YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 text ({error})") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read, or is not UTF-8 text ({error})") from None
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
@@ -44,7 +44,7 @@ def read_yaml(path: Path) -> Any:
 
 
 def _models_in(annotation: Any) -> set[type[BaseModel]]:
-    """Every model class inside an annotation such as `dict[str, Annotated[list[X], ...]] | None`."""
+    """Every model class inside an annotation such as `dict[str, list[X]] | None`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return {annotation}
     return {model for inner in typing.get_args(annotation) for model in _models_in(inner)}

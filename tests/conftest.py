@@ -1,6 +1,10 @@
 """Shared by all tests: the project folder, and a way to run the real workflow in a copy of it."""
 
 import os
+
+# Two workers with two OpenMP threads each on two cores wait for each other more than they work.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 import shutil
 import subprocess
 import sys

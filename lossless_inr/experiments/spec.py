@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field
 
 from lossless_inr import registry
 from lossless_inr.errors import UserError, suggest
+from lossless_inr.published import load_published
 from lossless_inr.schema import Strict, load
 
 SCALES = ("smoke", "quick", "miniature", "paper")
@@ -141,11 +142,10 @@ def load_experiments(folder: Path) -> dict[str, Experiment]:
             for number, fits in enumerate(block.fits):
                 where = f"{path}: scales.{scale}.fits[{number}]"
                 _check_names(fits, where)
+        _check_published(experiment, str(path))
         experiments[path.stem] = experiment
     if not experiments:
-        raise UserError(
-            f"{folder}: no experiment (*.yaml) here; correct 'experiments' in the config"
-        )
+        raise UserError(f"{folder}: no experiment (*.yaml); correct 'experiments' in the config")
     for name, experiment in experiments.items():
         for scale, selection in experiment.select.items():
             source = experiments.get(selection.experiment)
@@ -158,6 +158,23 @@ def load_experiments(folder: Path) -> dict[str, Experiment]:
                     f"{where}: '{selection.experiment}' declares no fits at scale '{scale}'"
                 )
     return experiments
+
+
+def _check_published(experiment: Experiment, where: str) -> None:
+    printed = load_published()
+    if experiment.published is None:
+        if experiment.beside:
+            raise UserError(f"{where}: 'beside' needs 'published', the printed table")
+        return
+    tables = [key for key in printed if key.startswith("table")]
+    if experiment.published not in tables:
+        hint = suggest(experiment.published, tables)
+        raise UserError(f"{where}: published: no printed table '{experiment.published}'{hint}")
+    sets = [name for name in printed["datasets"] if name in printed[experiment.published]]
+    for number, beside in enumerate(experiment.beside):
+        if beside.set not in sets:
+            hint = suggest(beside.set, sets)
+            raise UserError(f"{where}: beside[{number}].set: unknown '{beside.set}'{hint}")
 
 
 def _check_names(fits: FitBlock, where: str) -> None:
@@ -176,5 +193,6 @@ def _check_names(fits: FitBlock, where: str) -> None:
         for key in fits.network_parameters:
             if key not in known:
                 raise UserError(
-                    f"{where}: network '{networks[0]}' has no parameter '{key}'{suggest(key, known)}"
+                    f"{where}: network '{networks[0]}' has no parameter '{key}'"
+                    f"{suggest(key, known)}"
                 )

@@ -20,7 +20,7 @@ def now() -> str:
 
 @functools.cache
 def git_state(root: Path | None = None) -> dict:
-    """Commit and whether tracked files differ from it; nulls where git or a repository is missing."""
+    """Commit and whether tracked files differ from it; nulls where there is no git."""
     root = root or Path(__file__).resolve().parents[2]
 
     def git(*arguments: str) -> str | None:

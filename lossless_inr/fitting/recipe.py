@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from lossless_inr import registry
 from lossless_inr.errors import UserError, suggest
 from lossless_inr.schema import Strict, load
 
@@ -20,7 +21,7 @@ Positive = Annotated[float, Field(gt=0)]
 class Horizon(Strict):
     """Length of the decay in updates: base + per_bit * n."""
 
-    base: Annotated[int, Field(ge=0)]
+    base: Annotated[int, Field(ge=1)]
     per_bit: Annotated[int, Field(ge=0)] = 0
 
 
@@ -116,10 +117,31 @@ class Recipe(Strict):
         values |= self.networks[network].model_dump(exclude_none=True) if self.networks else {}
         if values["decay"] == "cosine":
             horizon = self.horizon
-            values["horizon"] = horizon.base + horizon.per_bit * bits if horizon else iterations
+            values["horizon"] = (
+                horizon.base + horizon.per_bit * bits if horizon else max(1, iterations)
+            )
         return Settings(**values)
 
 
 def load_recipes(folder: Path) -> dict[str, Recipe]:
-    """All recipes of a folder; the file name is the name."""
-    return {path.stem: load(Recipe, path) for path in sorted(Path(folder).glob("*.yaml"))}
+    """All recipes of a folder; the file name is the name.
+
+    Raises
+    ------
+    UserError
+        For the first fault: a key, a value, or the name of a representation or network.
+    """
+    recipes = {}
+    for path in sorted(Path(folder).glob("*.yaml")):
+        recipe = load(Recipe, path)
+        try:
+            for name in recipe.applies_to:
+                registry.check("representation", name)
+            for name in recipe.networks:
+                registry.check("network", name)
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from None
+        if recipe.focus > 0 and "direct" in recipe.applies_to:
+            raise UserError(f"{path}: focus: the representation 'direct' has no bits to focus on")
+        recipes[path.stem] = recipe
+    return recipes

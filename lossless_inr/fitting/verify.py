@@ -5,6 +5,7 @@ Only this sets `verified`. It runs on the CPU in float32 whatever device fitted 
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import torch
@@ -26,7 +27,7 @@ def decode(record: Record, weights: Path) -> tuple[torch.Tensor, float]:
     samples : Tensor of int64, the signal's shape
     margin : float
         Smallest distance of any output to its decision boundary: |logit| for the bit forms,
-        grey levels for `direct`.
+        grey levels for `direct`; NaN if any output is.
 
     Raises
     ------
@@ -38,12 +39,13 @@ def decode(record: Record, weights: Path) -> tuple[torch.Tensor, float]:
     network = build_network(record.spec, form)
     load_weights(network, weights)
     coordinates = form.coordinates()
-    decoded, margin = [], float("inf")
+    decoded, margin = [], torch.tensor(math.inf, dtype=torch.float64)
     for rows in slices(form, record.slice_rows or 4096):
         outputs = network(coordinates[rows])
         decoded.append(form.decode(outputs))
-        margin = min(margin, float(form.margin(outputs)))
-    return torch.cat(decoded).reshape(record.spec.shape), margin
+        # torch's minimum, unlike Python's, keeps a NaN once there is one.
+        margin = torch.minimum(margin, form.margin(outputs).double())
+    return torch.cat(decoded).reshape(record.spec.shape), float(margin)
 
 
 def verify(record: Record, signal: Signal, folder: Path) -> Verdict:
@@ -78,6 +80,6 @@ def verify(record: Record, signal: Signal, folder: Path) -> Verdict:
         verified=record.status == "lossless" and digest == signal.sha256,
         reproduced=digest == record.decoded_sha256,
         decoded_sha256=digest,
-        margin=margin if margin == margin else None,
+        margin=margin if math.isfinite(margin) else None,
         **context,
     )

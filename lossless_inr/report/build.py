@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import math
 import shlex
-from importlib import resources
 from pathlib import Path
 
 import jinja2
@@ -19,6 +18,7 @@ import pandas as pd
 from lossless_inr import registry
 from lossless_inr.experiments.tables import summary_table
 from lossless_inr.fitting.record import Record
+from lossless_inr.published import load_published
 from lossless_inr.report import headline
 
 KIND_TITLES = {"photo": "Photographs", "scan": "Medical scans", "audio": "Audio"}
@@ -28,13 +28,6 @@ STATUS_TEXT = {
     "diverged": "diverged",
     "failed": "failed",
 }
-
-
-def load_published() -> dict:
-    """Every number printed in the paper (`published/published.yaml`)."""
-    from lossless_inr.schema import read_yaml
-
-    return read_yaml(resources.files("lossless_inr.published") / "published.yaml")
 
 
 def format_metric(value: float | None, digits: int = 2) -> str:

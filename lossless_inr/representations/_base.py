@@ -33,7 +33,7 @@ def signal_axes(shape: tuple[int, ...]) -> list[Axis]:
     a fixed step, so their extent grows with the number of samples.
     """
     if len(shape) == 2:
-        return [Axis(shape[0], max((shape[0] - 1) * TIME_STEP / 2, TIME_STEP))]
+        return [Axis(shape[0], max(shape[0] - 1, 1) * TIME_STEP / 2)]
     return [Axis(side) for side in shape[:-1]]
 
 

@@ -102,11 +102,15 @@ class Catalog:
                 rows = list(reader)
                 columns = reader.fieldnames or []
         except FileNotFoundError:
-            raise UserError(f"{path}: no such dataset table; correct 'datasets' in the config")
-        except UnicodeDecodeError as error:
-            raise UserError(f"{path}: not UTF-8 text ({error})") from None
+            raise UserError(
+                f"{path}: no such dataset table; correct 'datasets' in the config"
+            ) from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"{path}: cannot be read, or is not UTF-8 text ({error})") from None
         known = [field.name for field in fields(Entry)]
         for column in columns:
+            if columns.count(column) > 1:
+                raise UserError(f"{path}: the column '{column}' is there twice")
             if column not in known:
                 raise UserError(f"{path}: unknown column '{column}'{suggest(column, known)}")
         for column in known:
@@ -144,13 +148,17 @@ class Catalog:
             raise UserError(f"{where}: scans and sounds are cropped, never resized")
         if row["prepare"] == "crop" and row["bits"] != row["source_bits"]:
             raise UserError(f"{where}: a crop keeps its depth, but bits and source_bits differ")
+        offset = numbers(row["offset"], "offset", ",") if row["offset"] else None
+        if offset is not None and len(offset) != len(shape) - 1:
+            example = "a sample" if row["kind"] == "audio" else "row,column"
+            raise UserError(f"{where}: offset={row['offset']!r} is not {example}")
         return Entry(
             **{k: row[k] for k in ("set", "name", "title", "kind", "source", "sha256", "prepare")},
             **{k: row[k] for k in ("licence", "citation")},
             bits=whole(row["bits"], "bits", 1, MAX_BITS),
             source_bits=whole(row["source_bits"], "source_bits", 1, MAX_BITS),
             source_shape=shape,
-            offset=numbers(row["offset"], "offset", ",") if row["offset"] else None,
+            offset=offset,
         )
 
     def find(self, signal: str) -> tuple[Entry, str]:
@@ -186,7 +194,10 @@ class Catalog:
         if scheme == "package" and "/" in rest:
             package, _, inside = rest.partition("/")
             # Only located, not imported: importing a package can be slow or have side effects.
-            spec = importlib.util.find_spec(package)
+            try:
+                spec = importlib.util.find_spec(package)
+            except (ImportError, ValueError):
+                spec = None
             if spec is None or not spec.submodule_search_locations:
                 raise UserError(f"{entry.source}: the package '{package}' is not installed")
             return Path(spec.submodule_search_locations[0]) / inside

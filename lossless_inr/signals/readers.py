@@ -53,13 +53,28 @@ def read_wav(path: Path) -> tuple[np.ndarray, int]:
     """Read 16-bit PCM as (samples, channels) in offset binary."""
     import soundfile
 
+    _check_wav_length(path)
     with soundfile.SoundFile(path) as file:
         if file.subtype != "PCM_16":
             raise UserError(f"{path}: {file.subtype} audio; only PCM_16 is read so far")
         pcm = file.read(dtype="int16", always_2d=True)
-        if len(pcm) != file.frames:
-            raise UserError(f"{path}: truncated ({len(pcm)} of {file.frames} frames)")
     return pcm.astype(np.int64) + 2**15, 16
+
+
+def _check_wav_length(path: Path) -> None:
+    """Compare the length the header declares with the file's; libsndfile reads what is left."""
+    content = path.read_bytes()
+    position = 12  # after "RIFF", its size and "WAVE"
+    while position + 8 <= len(content):
+        name = content[position : position + 4]
+        size = int.from_bytes(content[position + 4 : position + 8], "little")
+        if name == b"data":
+            have = len(content) - position - 8
+            if have < size:
+                raise UserError(f"{path}: truncated ({have} of {size} bytes of sound)")
+            return
+        position += 8 + size + size % 2
+    raise UserError(f"{path}: truncated or damaged (no sound in it); fetch the file again")
 
 
 def read_npy(path: Path) -> tuple[np.ndarray, int]:

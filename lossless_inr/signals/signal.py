@@ -176,6 +176,7 @@ class Signal:
                 samples = archive["samples"]
                 metadata = json.loads(str(archive["metadata"]))
             fields = ("name", "bits", "kind", "title", "source", "licence", "citation")
+            digest = metadata["sha256"]
             signal = cls(samples=samples, **{k: metadata[k] for k in fields})
         except FileNotFoundError:
             raise UserError(f"{path}: no such prepared signal; run the workflow again") from None
@@ -183,6 +184,6 @@ class Signal:
             raise
         except Exception as error:  # a damaged zip raises anything from OSError to zlib.error
             raise UserError(f"{path}: damaged ({error}); delete it and run again") from None
-        if signal.sha256 != metadata["sha256"]:
+        if signal.sha256 != digest:
             raise UserError(f"{path}: samples do not match their digest; delete it and run again")
         return signal

@@ -66,13 +66,13 @@ def clear_failure(code: int, output: str, *words: str) -> None:
         ("config/smoke.yaml", "scale: smoke", "scale: smoke\nscale: quick", ["duplicate"]),
         ("config/experiments/table1.yaml", "network: siren", "network: sirne", ["'siren'"]),
         ("config/experiments/table1.yaml", "recipe: fast", "recipe: fsat", ["'fast'"]),
-        ("config/experiments/table1.yaml", "12x12/astronaut", "12x12/astronut", ["12x12/astronaut"]),
+        ("config/experiments/table1.yaml", "x12/astronaut", "x12/astronut", ["12x12/astronaut"]),
         ("config/experiments/table1.yaml", "12x12/astronaut", "9999x9999/astronaut", ["512x512"]),
         ("config/experiments/table1.yaml", "iterations: 300", "iteration: 300", ["'iterations'"]),
-        ("config/experiments/table1.yaml", "iterations: 300", "iterations: -3", ["iterations", "-3"]),
+        ("config/experiments/table1.yaml", "iterations: 300", "iterations: -3", ["iterations"]),
         ("config/experiments/table1.yaml", "iterations: 300", "iterations: 1.5", ["iterations"]),
         ("config/experiments/table1.yaml", "  smoke:", "  smok:", ["'smok'", "'smoke'"]),
-        ("config/experiments/figure3.yaml", "experiment: table1", "experiment: table2", ["'table1'"]),
+        ("config/experiments/figure3.yaml", "experiment: table1", "experiment: x", ["table1"]),
         ("config/recipes/fast.yaml", "warmup: 20", "warmpu: 20", ["'warmpu'", "'warmup'"]),
         ("config/recipes/fast.yaml", "rate: 1.4e-3", "rate: -1", ["rate", "-1"]),
         ("config/recipes/fast.yaml", "applies_to: [bitplane, bithead]", "applies_to: [direct]",
@@ -117,7 +117,9 @@ def test_bad_signal_files_are_named_and_the_good_one_is_still_prepared(project):
         + row("deep", "mine/deep.png", bits=8)
         + row("text", "mine/text.png")
         + row("float", "mine/float.npy"),
-        ", ".join(f"mine/8x8/{n}" for n in ["good", "cut", "gone", "grey", "deep", "text", "float"]),
+        ", ".join(
+            f"mine/8x8/{n}" for n in ["good", "cut", "gone", "grey", "deep", "text", "float"]
+        ),
     )
     code, output = project.run(configfile=config)
     clear_failure(code, output, "error: ", "cut.png", "truncated or damaged")
