@@ -39,7 +39,9 @@ class Siren(nn.Module):
     def __init__(self, source: nn.Module):
         super().__init__()
         # The same initial weights as the network under comparison.
-        self.layers = nn.ModuleList(nn.Linear(l.in_features, l.out_features) for l in source.layers)
+        self.layers = nn.ModuleList(
+            nn.Linear(layer.in_features, layer.out_features) for layer in source.layers
+        )
         self.to(next(source.parameters()).dtype)
         self.load_state_dict(source.state_dict())
 
@@ -81,8 +83,10 @@ def fit_published(
     criterion = nn.BCELoss()
     losses, seconds, first_zero, best = [], [], None, math.inf
     weights = (2.0 ** torch.arange(depth, dtype=torch.float64, device=device)).view(1, depth, 1)
-    with tempfile.TemporaryDirectory() as folder:
-        log = open(Path(folder) / "log.jsonl", "w")
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        open(Path(folder) / "log.jsonl", "w", encoding="utf-8") as log,
+    ):
         for step in range(steps + 1):
             start = time.perf_counter()
             batch = coordinates.clone().detach().requires_grad_(True)
@@ -111,7 +115,6 @@ def fit_published(
             if device.type == "cuda":
                 torch.cuda.synchronize()
             seconds.append(time.perf_counter() - start)
-        log.close()
     return Published(first_zero, losses, seconds)
 
 
