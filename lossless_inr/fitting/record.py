@@ -184,14 +184,27 @@ class Record(Strict):
         return record if record.is_current(spec, signal_sha256) else None
 
 
+class Check(Strict):
+    """One decoding of saved weights under one setting."""
+
+    device: str
+    threads: Annotated[int, Field(ge=1)]
+    dtype: str
+    decoded_sha256: str
+    lossless: bool
+    margin: float | None
+
+
 class Verdict(Strict):
-    """Outcome of decoding one fit's saved weights in a fresh process."""
+    """Outcome of decoding one fit's saved weights in a fresh process.
+
+    `margin` and `decoded_sha256` are those of the first check (CPU, one thread, float32).
+    """
 
     record_digest: str
     verified: bool
-    reproduced: bool
-    decoded_sha256: str | None
-    margin: float | None
-    device: str
-    threads: int
+    reproduced: bool = False
+    decoded_sha256: str | None = None
+    margin: float | None = None
+    checks: list[Check] = []
     note: str = ""
