@@ -20,9 +20,9 @@ import numpy as np
 import pandas as pd
 
 from lossless_inr import registry
-from lossless_inr.experiments.plan import paper_ratio_width
-from lossless_inr.fitting.recipe import Settings
-from lossless_inr.fitting.record import FitSpec
+from lossless_inr.experiments.plan import plan_fit
+from lossless_inr.experiments.spec import Shape
+from lossless_inr.fitting.recipe import Recipe
 from lossless_inr.signals import Signal
 from lossless_inr.signals.catalog import Catalog
 
@@ -57,7 +57,9 @@ def search() -> None:
                     key = (network, rate, decay, signal.name)
                     if key in {tuple(row[k] for k in KEYS) for row in rows}:
                         continue
-                    rows.append(dict(zip(KEYS, key, strict=True)) | measure(*key[:3], signal))
+                    rows.append(
+                        dict(zip(KEYS, key, strict=True)) | measure(catalog, signal, *key[:3])
+                    )
                     print(rows[-1], flush=True)
                     TABLE.parent.mkdir(parents=True, exist_ok=True)
                     pd.DataFrame(rows).to_csv(TABLE, index=False)
@@ -71,26 +73,24 @@ def search() -> None:
                 pending.append((network, STEP_DOWN[setting["rate"]]))
 
 
-def measure(network: str, rate: float, decay: str, signal: Signal) -> dict:
+def measure(catalog: Catalog, signal: Signal, network: str, rate: float, decay: str) -> dict:
     """Fit one setting to one signal."""
     import torch
 
     from lossless_inr.fitting.engine import fit
     from lossless_inr.fitting.fit import build_form, build_network
 
-    shape, bits = signal.samples.shape, signal.bits
-    spec = FitSpec(
+    recipe = Recipe(
+        title="search", applies_to=["direct"], rate=rate, decay=decay, floor=DECAYS[decay]
+    )
+    spec = plan_fit(
+        catalog,
+        recipe,
         signal=signal.name,
-        kind=signal.kind,
-        shape=list(shape),
-        bits=bits,
         network=network,
-        network_parameters=registry.describe("network", network)["parameters"],
-        width=paper_ratio_width(shape, bits, 5),
-        hidden_layers=5,
         representation="direct",
-        recipe="search",
-        settings=Settings(rate=rate, decay=decay, floor=DECAYS[decay], horizon=ITERATIONS),
+        recipe_name="search",
+        shape=Shape(),
         iterations=ITERATIONS,
         seed=0,
     )
@@ -104,7 +104,7 @@ def measure(network: str, rate: float, decay: str, signal: Signal) -> dict:
         slice_rows=4096,
         device=torch.device("cpu"),
     )
-    size = signal.samples.size
+    size, bits = signal.samples.size, signal.bits
     wrong = [sum(planes) for planes in outcome.curve.wrong_bits]
     return {
         "status": outcome.status,

@@ -107,6 +107,8 @@ def planes(fits: pd.DataFrame, results: Path, prepared: Path):
     Rows run from the most significant bit (top) to the least significant one.
     """
     columns = 3
+    order = {name: k for k, name in enumerate(dict.fromkeys(fits.signal))}
+    fits = fits.sort_values("signal", key=lambda s: s.map(order), kind="stable")
     rows = -(-len(fits) // columns)
     figure, axes = plt.subplots(
         rows, columns, figsize=(10, 2.5 * rows), squeeze=False, layout="constrained"
@@ -129,7 +131,8 @@ def planes(fits: pd.DataFrame, results: Path, prepared: Path):
         axis.set_yticks([0.5, fit.bits - 0.5], ["MSB", "LSB"])
         ticks = [t for t in (0, 10, 100, 1000, 10_000) if t <= last]
         axis.set_xticks([np.log10(1 + t) for t in ticks], [f"{t:,}" for t in ticks])
-        outcome = f"lossless at {fit.iterations}" if fit.status == "lossless" else f"at {last}: no"
+        lossless = fit.status == "lossless"
+        outcome = f"lossless at {last:,}" if lossless else f"not lossless at {last:,}"
         axis.set_title(f"{fit.title}\n{_name(fit)}\n{outcome}", fontsize=7.5)
         axis.set_xlabel("iterations", fontsize=8)
         data.append(

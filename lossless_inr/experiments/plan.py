@@ -14,6 +14,7 @@ from lossless_inr.experiments.spec import (
     Experiment,
     ExperimentScale,
     Selection,
+    Shape,
     as_list,
     load_experiments,
 )
@@ -52,6 +53,56 @@ def paper_ratio_width(shape: tuple[int, ...], bits: int, hidden_layers: int) -> 
     return min(
         range(4, 4096, 4),
         key=lambda w: abs(mlp_parameters(len(shape), shape[-1], w, hidden_layers) - wanted),
+    )
+
+
+def plan_fit(
+    catalog: Catalog,
+    recipe: Recipe,
+    *,
+    signal: str,
+    network: str,
+    representation: str,
+    recipe_name: str,
+    shape: Shape,
+    iterations: int,
+    seed: int,
+    network_parameters: dict[str, float] | None = None,
+) -> FitSpec:
+    """One fit with every setting resolved to plain numbers.
+
+    Raises
+    ------
+    UserError
+        If the signal is unknown or the recipe does not apply.
+    """
+    entry, size = catalog.find(signal)
+    samples = entry.prepared_shape(size)
+    width = shape.width
+    if width == "paper-ratio":
+        width = paper_ratio_width(samples, entry.bits, shape.hidden_layers)
+    settings = recipe.resolve(
+        network=network,
+        representation=representation,
+        bits=entry.bits,
+        width=width,
+        iterations=iterations,
+    )
+    defaults = registry.describe("network", network)["parameters"]
+    return FitSpec(
+        signal=signal,
+        kind=entry.kind,
+        shape=list(samples),
+        bits=entry.bits,
+        network=network,
+        network_parameters=defaults | (network_parameters or {}),
+        width=width,
+        hidden_layers=shape.hidden_layers,
+        representation=representation,
+        recipe=recipe_name,
+        settings=settings,
+        iterations=iterations,
+        seed=seed,
     )
 
 
@@ -142,36 +193,20 @@ class Plan:
 
     def _fit(self, scale, block, signal, network, representation, recipe, seed, where) -> FitSpec:
         try:
-            entry, size = self.catalog.find(signal)
-            shape = entry.prepared_shape(size)
-            width = scale.shape.width
-            if width == "paper-ratio":
-                width = paper_ratio_width(shape, entry.bits, scale.shape.hidden_layers)
-            settings = self._recipe(recipe).resolve(
+            return plan_fit(
+                self.catalog,
+                self._recipe(recipe),
+                signal=signal,
                 network=network,
+                network_parameters=block.network_parameters,
                 representation=representation,
-                bits=entry.bits,
-                width=width,
+                recipe_name=recipe,
+                shape=scale.shape,
                 iterations=block.iterations,
+                seed=seed,
             )
         except UserError as error:
             raise UserError(f"{where}: {error}") from None
-        defaults = registry.describe("network", network)["parameters"]
-        return FitSpec(
-            signal=signal,
-            kind=entry.kind,
-            shape=list(shape),
-            bits=entry.bits,
-            network=network,
-            network_parameters=defaults | block.network_parameters,
-            width=width,
-            hidden_layers=scale.shape.hidden_layers,
-            representation=representation,
-            recipe=recipe,
-            settings=settings,
-            iterations=block.iterations,
-            seed=seed,
-        )
 
     def _recipe(self, name: str) -> Recipe:
         if name not in self.recipes:

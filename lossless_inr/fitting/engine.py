@@ -30,7 +30,10 @@ SNAPSHOT_EVERY = 50
 
 @dataclass
 class Curve:
-    """What happened at each iteration; index t = after t updates."""
+    """What happened at each iteration; index t = after t updates.
+
+    `seconds` are those of the host's look at which the iteration was read.
+    """
 
     loss: list[float] = field(default_factory=list)
     squared_error: list[int] = field(default_factory=list)
@@ -127,6 +130,11 @@ def rate_factor(settings: Settings, update: int) -> float:
     return factor
 
 
+def weights_of(network: nn.Module) -> dict[str, torch.Tensor]:
+    """A copy of the network's state."""
+    return {k: v.detach().clone() for k, v in network.state_dict().items()}
+
+
 def slices(form: Representation, slice_rows: int) -> list[slice]:
     """Row ranges of at most `slice_rows` rows that hold whole positions."""
     step = max(1, slice_rows // form.rows_per_sample) * form.rows_per_sample
@@ -153,18 +161,22 @@ class FullBatch:
         decoded = self.form.decode(outputs)
         k = self.form.rows_per_sample
         truth = self.truth[rows.start // k : rows.stop // k]
-        wrong = torch.stack(wrong_bits_per_plane(decoded, truth, self.form.bits))
-        return decoded, wrong, count_errors(decoded, truth)
+        wrong = wrong_bits_per_plane(decoded, truth, self.form.bits)
+        return decoded, torch.stack([*wrong, count_errors(decoded, truth)])
 
     def train(self, network: nn.Module, focus: float):
         """Gradients of the full batch into `.grad`.
 
         Returns
         -------
-        loss : float
         decoded : Tensor of int64, (positions, channels)
-        wrong : list of int, per plane
-        squared_error : int
+        loss : Tensor, scalar
+        errors : Tensor of int64, (bits + 1,)
+            Wrong bits of each plane, then the sum of squared errors.
+
+        Notes
+        -----
+        All three stay on the device: reading them would make the host wait for it.
         """
         return self._pass(network, focus, training=True)
 
@@ -174,22 +186,62 @@ class FullBatch:
         return self._pass(network, focus, training=False)
 
     def _pass(self, network, focus, training):
-        decoded, wrong, squared, total, weights = [], 0, 0, 0.0, 0.0
+        decoded, errors, total, weights = [], 0, 0.0, 0.0
         for rows in self.slices:
             outputs = network(self.coordinates[rows])
             loss, weight = self.form.loss(outputs, self.targets[rows], focus)
             if training:
                 loss.backward()
-            part, wrong_part, squared_part = self._decode(outputs.detach(), rows)
+            part, part_errors = self._decode(outputs.detach(), rows)
             decoded.append(part)
-            wrong, squared = wrong + wrong_part, squared + squared_part
+            errors = errors + part_errors
             total, weights = total + loss.detach(), weights + weight
         # The weights can underflow to zero only when every output is right by a wide margin.
         weights = weights.clamp_min(1e-30)
         if training:
             for parameter in network.parameters():
                 parameter.grad.div_(weights)
-        return float(total / weights), torch.cat(decoded), wrong.tolist(), int(squared)
+        return torch.cat(decoded), total / weights, errors
+
+
+class FirstZero:
+    """Weights at the first iteration with no wrong bit, kept without asking the host.
+
+    Between two looks of the host the loop goes on; a copy that happens on the device only if
+    this iteration is the first zero keeps exactly those weights, so the result does not depend
+    on how often the host looks.
+    """
+
+    def __init__(self, network: nn.Module):
+        self.source = dict(network.named_parameters())
+        self.state = {name: tensor.detach().clone() for name, tensor in self.source.items()}
+        self.found = None
+
+    @torch.no_grad()
+    def offer(self, errors: torch.Tensor) -> None:
+        """Keep the present weights if `errors` are the first without a wrong bit."""
+        zero = errors[:-1].sum() == 0
+        first = zero if self.found is None else zero & ~self.found
+        self.found = zero if self.found is None else zero | self.found
+        for name, kept in self.state.items():
+            kept.copy_(torch.where(first, self.source[name], kept))
+
+
+def _look(unseen: list, curve: Curve, seconds: float) -> str | None:
+    """Read what the device has counted since the last look; the status if the fit is over."""
+    losses = torch.stack([loss for loss, _ in unseen]).tolist()
+    for loss, errors in zip(
+        losses, torch.stack([errors for _, errors in unseen]).tolist(), strict=True
+    ):
+        if not math.isfinite(loss):
+            return "diverged"
+        curve.loss.append(loss)
+        curve.wrong_bits.append(errors[:-1])
+        curve.squared_error.append(errors[-1])
+        curve.seconds.append(seconds)
+        if sum(errors[:-1]) == 0:
+            return "lossless"
+    return None
 
 
 def fit(
@@ -201,6 +253,7 @@ def fit(
     iterations: int,
     slice_rows: int,
     device: torch.device,
+    look_every: int = 1,
     progress: Callable[[int, int], None] = lambda iteration, wrong: None,
 ) -> Outcome:
     """Fit `network` to `samples` until every integer is right or the budget ends.
@@ -220,8 +273,12 @@ def fit(
     slice_rows : int
         Rows evaluated at once; memory, not the result, depends on it.
     device : torch.device
+    look_every : int
+        Iterations between two looks of the host at the device's counts. With more than 1 the
+        loop runs on for up to `look_every` - 1 iterations past the first zero; the reported
+        iteration and weights are those of the first zero all the same.
     progress : callable, optional
-        Called with (iteration, wrong bits) after each iteration; its time is not counted.
+        Called with (iteration, wrong bits) after each look; its time is not counted.
 
     Returns
     -------
@@ -234,9 +291,12 @@ def fit(
     batch = FullBatch(form, samples, slice_rows, device)
     image = len(form.shape) == 3
     pass_flops = macs_per_row(network) * form.rows
-    curve, ssims, flops = Curve(), {}, 0
-    best, best_iteration, best_decoded = math.inf, 0, None
-    snapshot = (0, None)
+    first_zero = FirstZero(network) if look_every > 1 else None
+    curve, ssims, flops, status = Curve(), {}, 0, None
+    best = torch.tensor(torch.iinfo(torch.int64).max, device=device)
+    best_decoded = batch.truth.clone()
+    unseen: list[tuple[torch.Tensor, torch.Tensor]] = []
+    snapshot, snapshot_due = weights_of(network), SNAPSHOT_EVERY
     watch = Stopwatch(device)
 
     def similarity(decoded: torch.Tensor) -> float | None:
@@ -245,50 +305,56 @@ def fit(
     for t in range(iterations + 1):
         last = t == iterations
         adam.zero_grad(set_to_none=True)
-        loss, decoded, wrong, squared = (batch.evaluate if last else batch.train)(
-            network, settings.focus
-        )
+        decoded, loss, errors = (batch.evaluate if last else batch.train)(network, settings.focus)
         flops += (2 if last else 6) * pass_flops
-        if not math.isfinite(loss):
-            status = "diverged"
-            break
-        curve.loss.append(loss)
-        curve.wrong_bits.append(wrong)
-        curve.squared_error.append(squared)
-        curve.seconds.append(watch.seconds())
-        with watch.excluded():
-            if squared < best:
-                best, best_iteration, best_decoded = squared, t, decoded
-            if image and t in SSIM_SCHEDULE:
-                value = similarity(decoded)
-                ssims |= {} if value is None else {t: value}
-            if t % SNAPSHOT_EVERY == 0:
-                snapshot = (t, {k: v.detach().clone() for k, v in network.state_dict().items()})
-            progress(t, sum(wrong))
-        if sum(wrong) == 0:
-            status = "lossless"
-            break
-        if last:
-            status = "budget_exhausted"
-            break
+        better = (errors[-1] < best) & torch.isfinite(loss)
+        best = torch.where(better, errors[-1], best)
+        best_decoded = torch.where(better, decoded, best_decoded)
+        if first_zero is not None:
+            first_zero.offer(errors)
+        unseen.append((loss, errors))
+        scheduled = image and t in SSIM_SCHEDULE
+        if last or scheduled or (t + 1) % look_every == 0:
+            status = _look(unseen, curve, watch.seconds())
+            unseen.clear()
+            with watch.excluded():
+                if status is None and scheduled and (value := similarity(decoded)) is not None:
+                    ssims[t] = value
+                if curve.wrong_bits:
+                    progress(len(curve.wrong_bits) - 1, sum(curve.wrong_bits[-1]))
+                if (
+                    status is None and t >= snapshot_due
+                ):  # only here are this iteration's weights known to be finite
+                    snapshot, snapshot_due = weights_of(network), t + SNAPSHOT_EVERY
+            if status is not None or last:
+                break
         factor = rate_factor(settings, t)
         for group in adam.param_groups:
             group["lr"] = settings.rate * group["scale"] * factor
         adam.step()
 
     seconds = watch.seconds()
+    status = status or "budget_exhausted"
+    # Iterations that count: the loop may have run on for up to look_every - 1 more.
+    passes, reached = t + 1, len(curve.loss) - 1
     with watch.excluded():
+        if status == "lossless" and first_zero is not None:
+            network.load_state_dict(first_zero.state, strict=False)
         if status == "diverged":
-            network.load_state_dict(snapshot[1] or network.state_dict())
-            _, decoded, _, _ = batch.evaluate(network, settings.focus)
-            best_decoded = decoded if best_decoded is None else best_decoded
+            reached += 1
+            network.load_state_dict(snapshot)
+        if status != "budget_exhausted":
+            decoded, _, _ = batch.evaluate(network, settings.focus)
+        best_iteration = int(np.argmin(curve.squared_error)) if curve.squared_error else 0
+        if not curve.squared_error:
+            best_decoded = decoded
         if image:
-            for iteration, integers in ((best_iteration, best_decoded), (t, decoded)):
+            for iteration, integers in ((best_iteration, best_decoded), (reached, decoded)):
                 if iteration not in ssims and (value := similarity(integers)) is not None:
                     ssims[iteration] = value
     return Outcome(
         status=status,
-        iterations=t,
+        iterations=reached,
         curve=curve,
         state={k: v.detach().cpu() for k, v in network.state_dict().items()},
         decoded=decoded.cpu().numpy(),
@@ -296,7 +362,7 @@ def fit(
         best_iteration=best_iteration,
         ssim=ssims,
         flops=flops,
-        rows_seen=(t + 1) * form.rows,
+        rows_seen=passes * form.rows,
         seconds=seconds,
         evaluation_seconds=watch.apart,
     )

@@ -28,6 +28,9 @@ from lossless_inr.networks._base import count_parameters, macs_per_row
 from lossless_inr.representations._base import Representation
 from lossless_inr.signals import Signal, samples_sha256
 
+# A look makes the host wait for the device. On a CPU they are the same.
+LOOK_EVERY = {"cpu": 1, "cuda": 16}
+
 
 def choose_device(name: str) -> torch.device:
     """`auto` takes CUDA where there is one.
@@ -210,6 +213,7 @@ def run_fit(
         iterations=spec.iterations,
         slice_rows=slice_rows,
         device=where,
+        look_every=LOOK_EVERY[where.type],
         progress=progress,
     )
     saving = time.perf_counter()
@@ -263,6 +267,7 @@ def run_fit(
         samples_seen=outcome.rows_seen,
         precision=precision,
         slice_rows=slice_rows,
+        look_every=LOOK_EVERY[where.type],
         timing=Timing(
             fit=outcome.seconds,
             evaluation=outcome.evaluation_seconds,

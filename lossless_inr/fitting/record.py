@@ -130,6 +130,7 @@ class Record(Strict):
     samples_seen: Count | None = None
     precision: str | None = None
     slice_rows: Annotated[int, Field(ge=1)] | None = None
+    look_every: Annotated[int, Field(ge=1)] | None = None
     timing: Timing | None = None
     peak_memory_mib: float | None = None
     provenance: dict[str, Any]

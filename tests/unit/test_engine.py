@@ -79,7 +79,7 @@ def test_gradient_by_slices_is_the_gradient_of_the_whole_batch(name, focus, slic
     batch = FullBatch(form, signal.samples, slice_rows, CPU)
     assert len(batch.slices) > 1 or slice_rows == 40
     batch.coordinates = batch.coordinates.double()
-    loss, decoded, _, _ = batch.train(network, focus)
+    decoded, loss, _ = batch.train(network, focus)
     found = {key: p.grad.clone() for key, p in network.named_parameters()}
 
     network.zero_grad()
@@ -87,7 +87,7 @@ def test_gradient_by_slices_is_the_gradient_of_the_whole_batch(name, focus, slic
     total, weights = form.loss(outputs, form.targets(torch.as_tensor(truth_of(signal))), focus)
     whole = total / weights
     whole.backward()
-    assert loss == pytest.approx(whole.item(), rel=1e-12)
+    assert loss.item() == pytest.approx(whole.item(), rel=1e-12)
     np.testing.assert_array_equal(decoded.numpy(), form.decode(outputs).numpy())
     for key, parameter in network.named_parameters():
         scale = float(parameter.grad.abs().max())
@@ -102,11 +102,11 @@ def test_evaluation_counts_like_training_and_leaves_no_gradient(name):
     evaluated = batch.evaluate(network, 0.0)
     assert all(p.grad is None for p in network.parameters())
     trained = batch.train(network, 0.0)
-    assert evaluated[0] == trained[0]
-    assert evaluated[2:] == trained[2:]
-    difference = truth_of(signal) ^ trained[1].numpy()
-    assert trained[2] == [int(((difference >> k) & 1).sum()) for k in range(6)]
-    assert trained[3] == int(((truth_of(signal) - trained[1].numpy()) ** 2).sum())
+    assert all(torch.equal(one, other) for one, other in zip(evaluated, trained, strict=True))
+    decoded, _, errors = trained
+    difference = truth_of(signal) ^ decoded.numpy()
+    assert errors[:-1].tolist() == [int(((difference >> k) & 1).sum()) for k in range(6)]
+    assert errors[-1] == int(((truth_of(signal) - decoded.numpy()) ** 2).sum())
 
 
 # --- iterations to lossless ---------------------------------------------------------------
@@ -360,6 +360,56 @@ def test_flops_of_a_lossless_fit_count_its_last_training_pass_in_full():
     outcome = run(signal, spec)[2]
     macs = 2 * 16 + 16 * 16 + 16 * 8
     assert outcome.flops == 6 * (outcome.iterations + 1) * macs * 36
+
+
+@pytest.mark.parametrize("name", ["bithead", "bitplane"])
+@pytest.mark.parametrize("look_every", [2, 7, 16, 1000])
+def test_rare_looks_report_and_keep_the_first_zero_all_the_same(name, look_every):
+    signal, spec = method(name)
+    outcomes = []
+    for every in (1, look_every):
+        form, network = begin(signal, spec)
+        outcomes.append(
+            fit(
+                network,
+                form,
+                signal.samples,
+                spec.settings,
+                iterations=spec.iterations,
+                slice_rows=50,
+                device=CPU,
+                look_every=every,
+            )
+        )
+    often, rarely = outcomes
+    assert often.status == rarely.status == "lossless"
+    assert rarely.iterations == often.iterations
+    assert rarely.curve.loss == often.curve.loss
+    assert rarely.curve.wrong_bits == often.curve.wrong_bits
+    assert all(torch.equal(rarely.state[key], often.state[key]) for key in often.state)
+    assert (rarely.decoded == often.decoded).all()
+    # What the loop did after the first zero is counted, not hidden.
+    assert often.rows_seen <= rarely.rows_seen <= often.rows_seen + (look_every - 1) * form.rows
+
+
+@pytest.mark.parametrize("look_every", [1, 7])
+def test_rare_looks_find_the_same_divergence(look_every):
+    signal = noise_signal()
+    spec = spec_of(signal, representation="direct", settings=Settings(rate=1e30), hidden_layers=2)
+    form, network = begin(signal, spec)
+    outcome = fit(
+        network,
+        form,
+        signal.samples,
+        spec.settings,
+        iterations=60,
+        slice_rows=50,
+        device=CPU,
+        look_every=look_every,
+    )
+    assert outcome.status == "diverged"
+    assert outcome.iterations == len(outcome.curve.loss)
+    assert all(torch.isfinite(tensor).all() for tensor in outcome.state.values())
 
 
 def test_ssim_is_kept_at_the_schedule_the_best_and_the_end():

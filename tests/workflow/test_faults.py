@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 import pytest
-from conftest import SMOKE
+from harness import SMOKE
 from PIL import Image
 
 ONE_FIT = """\

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
-from conftest import Project
+from harness import Project
 
 from lossless_inr.experiments.tables import FIRST_COLUMNS
 
