@@ -34,7 +34,7 @@ smoke: .venv/installed  ## the same workflow on tiny signals, in seconds; no res
 	@$(BIN)/python -m lossless_inr.cli run --scale smoke -- $(ARGS)
 
 test: .venv/installed-dev  ## the whole test suite
-	@$(BIN)/python -m pytest -n 2 $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: .venv/installed-dev  ## ruff and snakefmt
 	@$(BIN)/python -m ruff check .

@@ -1,4 +1,4 @@
-"""Does the `fast` recipe fail? Every held-out signal x 25 seeds, bit head, nothing tuned per signal.
+"""Does the `fast` recipe fail? Held-out signals x 25 seeds, bit head, no tuning per signal.
 
 The recipe was tuned on Kodak photographs and scikit-image's astronaut; no signal below took part.
 Fits run two at a time with one thread each, then a fresh process decodes every saved weight file

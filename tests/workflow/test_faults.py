@@ -75,7 +75,7 @@ def clear_failure(code: int, output: str, *words: str) -> None:
         ("config/experiments/figure3.yaml", "experiment: table1", "experiment: x", ["table1"]),
         ("config/recipes/fast.yaml", "warmup: 20", "warmpu: 20", ["'warmpu'", "'warmup'"]),
         ("config/recipes/fast.yaml", "rate: 1.4e-3", "rate: -1", ["rate", "-1"]),
-        ("config/recipes/fast.yaml", "applies_to: [bitplane, bithead]", "applies_to: [direct]",
+        ("config/recipes/fast.yaml", "applies_to: [bitplane, bithead]", "applies_to: [bitplane]",
          ["does not apply", "bithead"]),
         ("config/datasets.tsv", "\tastronaut\t", "\tastro naut\t", ["'astro naut'", "line 2"]),
         ("config/datasets.tsv", "\tastronaut\t", "\t../../astronaut\t", ["../../astronaut"]),

@@ -169,7 +169,7 @@ def test_editing_the_report_reruns_no_fit(finished):
     try:
         code, output = finished.run("-n")
         assert code == 0
-        assert set(_planned_rules(output)) == {"report", "all", "total"}
+        assert set(_planned_rules(output)) == {"report", "check", "all", "total"}
     finally:
         finished.replace(template, "How to read this very page", "How to read this page")
 
