@@ -322,9 +322,8 @@ def fit(
                     ssims[t] = value
                 if curve.wrong_bits:
                     progress(len(curve.wrong_bits) - 1, sum(curve.wrong_bits[-1]))
-                if (
-                    status is None and t >= snapshot_due
-                ):  # only here are this iteration's weights known to be finite
+                # Only after a look are the weights of this iteration known to be finite.
+                if status is None and t >= snapshot_due:
                     snapshot, snapshot_due = weights_of(network), t + SNAPSHOT_EVERY
             if status is not None or last:
                 break
