@@ -85,6 +85,8 @@ def row_of(record: Record, verdict: Verdict | None, folder: str, signal: dict) -
         "macs_per_row": record.macs_per_row,
         "margin": verdict.margin if verdict else None,
         "reproduced": verdict.reproduced if verdict else None,
+        "verify_note": verdict.note if verdict else "",
+        "verify_checks": len(verdict.checks) if verdict else 0,
         "depth": depth_label(spec.bits, signal["informative_planes"]),
         "informative_planes": signal["informative_planes"],
         "title": signal["title"],
