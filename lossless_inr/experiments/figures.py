@@ -170,7 +170,7 @@ def _wrap(name: str) -> str:
 def _outcome(fit: pd.Series, error: np.ndarray) -> str:
     if not error.any():
         return "lossless"
-    return f"{fit.psnr:.1f} dB, BER {fit.ber:.3f}\nlargest error {np.abs(error).max():,}"
+    return f"{fit.psnr:.1f} dB, BER {fit.ber:.2g}\nlargest error {np.abs(error).max():,}"
 
 
 def _show_images(axes, signal: Signal, samples: np.ndarray, error: np.ndarray | None) -> None:
