@@ -31,7 +31,7 @@ def reached(fits: pd.DataFrame) -> list[dict]:
                 "iterations": _range(lossless.iterations),
             }
         )
-    return sorted(rows, key=lambda r: (-r["lossless"] / r["fits"], -r["fits"]))
+    return sorted(rows, key=lambda r: (-r["lossless"] / r["fits"], -r["fits"], r["name"]))
 
 
 def _range(values: pd.Series) -> str:
@@ -78,7 +78,7 @@ def speedups(fits: pd.DataFrame) -> list[dict]:
                     "seconds": group.seconds.median(),
                 }
             )
-    return rows
+    return sorted(rows, key=lambda r: (r["title"], r["depth"], -r["flops_ratio"]))
 
 
 def direct_remark(fits: pd.DataFrame) -> str | None:
