@@ -5,24 +5,25 @@ import os
 import time
 from pathlib import Path
 
-START = time.perf_counter()  # before torch, whose import is most of a shard's start-up
-
-from lossless_inr.experiments.plan import Plan  # noqa: E402
-from lossless_inr.experiments.spec import Config  # noqa: E402
-from lossless_inr.fitting.fit import run_or_record_failure  # noqa: E402
-from lossless_inr.fitting.record import Record  # noqa: E402
-from lossless_inr.jobs import Progress, job  # noqa: E402
-from lossless_inr.schema import validate  # noqa: E402
-from lossless_inr.signals import Signal  # noqa: E402
+from lossless_inr.experiments.plan import Plan
+from lossless_inr.experiments.spec import Config
+from lossless_inr.fitting.record import Record
+from lossless_inr.jobs import Progress, job
+from lossless_inr.schema import validate
+from lossless_inr.signals import Signal
 
 
 def run(config: Config, shard_name: str, results: Path, *, threads: int) -> list[dict]:
     """Fit what is missing; return the stamp (folders and digests of the shard's records)."""
+    start = time.perf_counter()
+    # Inside the job, so that Ctrl-C during the seconds that torch takes ends in words as well.
+    from lossless_inr.fitting.fit import run_or_record_failure
+
     shards = Plan(config).shards()
     shard, sizes = shards[shard_name], {name: len(s.fits) for name, s in shards.items()}
     signals = {name: Signal.load(f"data/prepared/{name}.npz") for name in shard.signals}
     progress = Progress(results / "progress", shard_name, sizes)
-    startup = time.perf_counter() - START
+    startup = time.perf_counter() - start
     stamp = []
     for spec in shard.fits:
         folder, signal = results / spec.folder, signals[spec.signal]

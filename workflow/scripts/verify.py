@@ -4,13 +4,15 @@ import json
 from pathlib import Path
 
 from lossless_inr.fitting.record import Record
-from lossless_inr.fitting.verify import verify
 from lossless_inr.jobs import job, tell
 from lossless_inr.signals import Signal
 
 
 def run(stamp: list[dict], results: Path) -> list[dict]:
     """One verdict per fit of the shard."""
+    # Inside the job, so that Ctrl-C during the seconds that torch takes ends in words as well.
+    from lossless_inr.fitting.verify import verify
+
     verdicts, signals = [], {}
     for fit in stamp:
         folder = results / fit["folder"]
