@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -262,9 +261,3 @@ class Plan:
         if name not in self.experiments:
             raise UserError(f"unknown experiment '{name}'{suggest(name, self.experiments)}")
         return self.experiments[name]
-
-
-def save_plan(fits: list[FitSpec], path: Path) -> None:
-    """Write fits as JSON, for a shard's job."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_text(json.dumps([fit.model_dump() for fit in fits], indent=1))

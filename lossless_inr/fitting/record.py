@@ -15,7 +15,6 @@ from lossless_inr.fitting.recipe import Settings
 from lossless_inr.schema import Strict, validate
 
 SCHEMA_VERSION = 1
-STATUSES = ("lossless", "budget_exhausted", "diverged", "failed")
 
 Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0)]
