@@ -32,7 +32,7 @@ from published_loop import fit_published, published_inputs
 from lossless_inr.experiments.plan import plan_fit
 from lossless_inr.experiments.spec import Shape
 from lossless_inr.fitting import provenance
-from lossless_inr.fitting.fit import build_form, build_network, exact_float32, run_fit
+from lossless_inr.fitting.fit import Resources, build_form, build_network, exact_float32, run_fit
 from lossless_inr.fitting.recipe import Recipe, load_recipes
 from lossless_inr.fitting.verify import verify
 from lossless_inr.networks._base import macs_per_row
@@ -106,7 +106,9 @@ class Bench:
         """Run and verify one full fit; its record and whether it counts."""
         spec = self.spec(representation, recipe, iterations)
         with tempfile.TemporaryDirectory() as folder:
-            record = run_fit(spec, self.signal, Path(folder), device="cpu", threads=self.threads)
+            record = run_fit(
+                spec, self.signal, Path(folder), Resources("cpu", threads=self.threads)
+            )
             verified = verify(record, self.signal, Path(folder)).verified
         torch.set_num_threads(self.threads)
         return record, verified

@@ -63,13 +63,13 @@ def plans() -> list[FitSpec]:
 
 def fit_one(spec: FitSpec) -> str:
     """Fit one specification unless its record is there."""
-    from lossless_inr.fitting.fit import run_or_record_failure
+    from lossless_inr.fitting.fit import Resources, run_or_record_failure
 
     signal = Catalog(ROOT / "config/datasets.tsv", ROOT).prepare(spec.signal)
     record = Record.load_if_current(FOLDER / spec.folder, spec, signal.sha256)
     if record is None:
         record = run_or_record_failure(
-            spec, signal, FOLDER / spec.folder, device="cpu", threads=1, exclusive=False
+            spec, signal, FOLDER / spec.folder, Resources("cpu", threads=1, exclusive=False)
         )
     return f"{spec.signal} seed {spec.seed}: {record.status} after {record.iterations}"
 

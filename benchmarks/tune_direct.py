@@ -77,7 +77,7 @@ def measure(catalog: Catalog, signal: Signal, network: str, rate: float, decay: 
     """Fit one setting to one signal."""
     import torch
 
-    from lossless_inr.fitting.engine import fit
+    from lossless_inr.engine.loop import fit
     from lossless_inr.fitting.fit import build_form, build_network
 
     recipe = Recipe(
@@ -101,7 +101,6 @@ def measure(catalog: Catalog, signal: Signal, network: str, rate: float, decay: 
         signal.samples,
         spec.settings,
         iterations=ITERATIONS,
-        slice_rows=4096,
         device=torch.device("cpu"),
     )
     size, bits = signal.samples.size, signal.bits

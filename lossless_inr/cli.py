@@ -121,7 +121,7 @@ def rerun(
 
     Example: lossless-inr rerun results/quick/records/.../seed0/record.json
     """
-    from lossless_inr.fitting.fit import run_fit
+    from lossless_inr.fitting.fit import Resources, run_fit
     from lossless_inr.fitting.record import Record
     from lossless_inr.signals import Signal
     from lossless_inr.signals.catalog import Catalog
@@ -134,7 +134,7 @@ def rerun(
         signal = Catalog(Path("config/datasets.tsv")).prepare(old.spec.signal)
     if signal.sha256 != old.signal_sha256:
         raise UserError(f"{record}: was fitted to other samples of '{old.spec.signal}'")
-    new = run_fit(old.spec, signal, output, device=device, threads=threads)
+    new = run_fit(old.spec, signal, output, Resources(device=device, threads=threads))
     for name, one in (("before", old), ("now", new)):
         ber = f"{one.last.ber:.3e}" if one.last else "none"
         typer.echo(f"{name:7s} {one.status}, {one.iterations} iterations, last BER {ber}")

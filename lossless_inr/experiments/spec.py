@@ -31,7 +31,8 @@ class FitConfig(Strict):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Annotated[int, Field(ge=1, le=256)] = 1
     shards: Annotated[int, Field(ge=1, le=10_000)] = 4
-    slice_rows: Annotated[int, Field(ge=1)] = 4096
+    slice_rows: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    compiled: bool = True
 
 
 class Config(Strict):

@@ -13,7 +13,13 @@ from lossless_inr import registry
 # What decides the numbers of a fit. Signals are left out: their samples have a digest of their
 # own. Reports, tables, plans and other methods' files must not trigger a single fit.
 _DECISIVE = (
-    "fitting/engine.py",
+    "engine/compiled.py",
+    "engine/loop.py",
+    "engine/passes.py",
+    "engine/settings.py",
+    "engine/sine_network.cpp",
+    "engine/slicing.py",
+    "engine/state.py",
     "fitting/fit.py",
     "fitting/seeding.py",
     "metrics/counts.py",

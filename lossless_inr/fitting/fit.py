@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import io
+import logging
+import math
 import os
 import resource
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from filelock import FileLock, Timeout
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as dump_tensors
 from torch import nn
 
 from lossless_inr import registry
+from lossless_inr.engine.checkpoint import Checkpoint
+from lossless_inr.engine.loop import Curve, Outcome, OutOfTime, fit_many, used_precision
 from lossless_inr.errors import UserError
-from lossless_inr.fitting import digests, engine, provenance
+from lossless_inr.fitting import digests, provenance
 from lossless_inr.fitting.record import FitSpec, Quality, Record, Timing
 from lossless_inr.fitting.seeding import derive_seed
 from lossless_inr.metrics import bit_error_rate, psnr, rmse
@@ -28,8 +35,11 @@ from lossless_inr.networks._base import count_parameters, macs_per_row
 from lossless_inr.representations._base import Representation
 from lossless_inr.signals import Signal, samples_sha256
 
+LOG = logging.getLogger(__name__)
 # A look makes the host wait for the device. On a CPU they are the same.
 LOOK_EVERY = {"cpu": 1, "cuda": 16}
+# Iterations between two checks in float32, where training is less than that.
+CHECK_EVERY = 4
 
 
 def choose_device(name: str) -> torch.device:
@@ -49,11 +59,10 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def exact_float32() -> str:
-    """Ask for IEEE float32 products (no TF32) and say so; the `published` setting."""
+def exact_float32() -> None:
+    """Ask for IEEE float32 products (no TF32); a pass that may do with less says so itself."""
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False
-    return "float32"
 
 
 def build_form(spec: FitSpec) -> Representation:
@@ -141,7 +150,7 @@ def _peak_memory_mib(device: torch.device) -> float:
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 
 
-def curve_table(curve: engine.Curve, bits: int) -> pd.DataFrame:
+def curve_table(curve: Curve, bits: int) -> pd.DataFrame:
     """Curve as a table: iteration, loss, squared_error, seconds, plane_0 .. plane_{n-1}."""
     wrong = np.asarray(curve.wrong_bits, dtype=np.int64).reshape(-1, bits)
     return pd.DataFrame(
@@ -155,67 +164,203 @@ def curve_table(curve: engine.Curve, bits: int) -> pd.DataFrame:
     )
 
 
+@dataclass(frozen=True)
+class Resources:
+    """How fits run on this machine; none of it is part of what a fit is.
+
+    Attributes
+    ----------
+    device : {"auto", "cpu", "cuda"}
+    threads : int
+        CPU threads of this process; more than there are cores are cut to the cores.
+    exclusive : bool
+        Whether nothing else of this suite runs beside it; goes to the record.
+    slice_rows : int or None
+        Rows evaluated at once; None = measured.
+    compiled : bool
+        Whether the compiled pass may be used.
+    startup : float
+        Seconds this process spent before its first fit; goes to the record.
+    deadline : float or None
+        `time.monotonic()` at which an unfinished fit keeps its state and stops.
+    """
+
+    device: str = "auto"
+    threads: int = 1
+    exclusive: bool = True
+    slice_rows: int | None = None
+    compiled: bool = True
+    startup: float = 0.0
+    deadline: float | None = None
+
+
+def use_threads(wanted: int) -> int:
+    """Set the CPU threads of this process, at most one per core; the number set."""
+    cores = os.cpu_count() or 1
+    if wanted > cores:
+        LOG.warning(
+            "threads: %d are asked for but there are %d cores; using %d", wanted, cores, cores
+        )
+    torch.set_num_threads(min(wanted, cores))
+    return min(wanted, cores)
+
+
+@contextmanager
+def sole_writer(folders: list[Path]) -> Iterator[None]:
+    """Hold the locks of these fits' folders; a killed process gives them up by itself.
+
+    Raises
+    ------
+    UserError
+        If another process holds one.
+    """
+    with ExitStack() as stack:
+        for folder in folders:
+            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                stack.enter_context(FileLock(folder / ".lock", timeout=0))
+            except Timeout:
+                raise UserError(
+                    f"{folder}: another process is writing this fit; wait for it, or stop it"
+                ) from None
+        yield
+
+
+def group_key(spec: FitSpec) -> str:
+    """Fits with the same key can run as one batch."""
+    return digests.of_json(spec.model_dump(exclude={"signal", "kind", "seed", "recipe"}))
+
+
 def run_fit(
     spec: FitSpec,
     signal: Signal,
     folder: Path,
-    *,
-    device: str = "auto",
-    threads: int = 1,
-    exclusive: bool = True,
-    slice_rows: int = 4096,
-    startup: float = 0.0,
+    resources: Resources = Resources(),
     progress: Callable[[int, int], None] = lambda iteration, wrong: None,
 ) -> Record:
-    """Fit one specification and write its files into `folder`.
+    """Fit one specification; see `run_fits`. Resumes from its state if it was stopped."""
+    (record,) = run_fits([spec], [signal], [folder], resources, progress)
+    return record
+
+
+def run_fits(
+    specs: list[FitSpec],
+    signals: list[Signal],
+    folders: list[Path],
+    resources: Resources = Resources(),
+    progress: Callable[[int, int], None] = lambda iteration, wrong: None,
+) -> list[Record]:
+    """Fit specifications with one `group_key` as one batch and write each one's files.
 
     Writes `weights.safetensors`, `curve.parquet`, `decoded.npz` (last and best integers) and, at
-    the very end, `record.json`.
+    the very end, `record.json` into each fit's folder, as soon as it is done. A single fit also
+    keeps its state in `state.safetensors` twice a minute until then.
 
     Parameters
     ----------
-    spec : FitSpec
-    signal : Signal
-        Must have the shape and bit depth that the specification names.
-    folder : Path
-    device : {"auto", "cpu", "cuda"}
-    threads : int
-        CPU threads of this process.
-    exclusive : bool
-        Whether nothing else of this suite runs beside it; goes to the record.
-    slice_rows : int
-        Rows evaluated at once.
-    startup : float
-        Seconds this process spent before its first fit; goes to the record.
+    specs : list of FitSpec
+    signals : list of Signal
+        Must have the shape and bit depth that the specifications name.
+    folders : list of Path
+    resources : Resources
     progress : callable
         Called with (iteration, wrong bits).
 
     Returns
     -------
-    Record
+    list of Record
+
+    Raises
+    ------
+    UserError
+        If a signal is not the one that was planned for, or a fit is being written elsewhere.
+    OutOfTime
+        If the deadline came first.
     """
-    if list(signal.samples.shape) != spec.shape or signal.bits != spec.bits:
-        raise UserError(
-            f"signal '{signal.name}' has shape {list(signal.samples.shape)} and {signal.bits} bits "
-            f"but the fit was planned for {spec.shape} and {spec.bits} bits; prepare it again"
-        )
-    where = choose_device(device)
-    torch.set_num_threads(threads)
-    precision = exact_float32()
+    for spec, signal in zip(specs, signals, strict=True):
+        if list(signal.samples.shape) != spec.shape or signal.bits != spec.bits:
+            raise UserError(
+                f"signal '{signal.name}' has shape {list(signal.samples.shape)} and {signal.bits} "
+                f"bits but the fit was planned for {spec.shape} and {spec.bits} bits; prepare it "
+                "again"
+            )
+    if len({group_key(spec) for spec in specs}) > 1:
+        raise ValueError("fits of one batch must differ by signal and seed only")
+    spec = specs[0]
+    where = choose_device(resources.device)
+    threads = use_threads(resources.threads)
+    exact_float32()
+    if where.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(where)
     started = provenance.now()
     form = build_form(spec)
-    network = build_network(spec, form).to(where)
-    outcome = engine.fit(
-        network,
-        form,
-        signal.samples,
-        spec.settings,
-        iterations=spec.iterations,
-        slice_rows=slice_rows,
-        device=where,
-        look_every=LOOK_EVERY[where.type],
-        progress=progress,
-    )
+    networks = [build_network(each, form).to(where) for each in specs]
+    precision = used_precision(spec.settings, where)
+    look_every = LOOK_EVERY[where.type] if precision == "float32" else CHECK_EVERY
+    checkpoint = None
+    if len(specs) == 1:
+        identity = [spec.digest, digests.of_code(spec.network, spec.representation)]
+        identity += [signals[0].sha256, where.type]
+        checkpoint = Checkpoint(folders[0] / "state.safetensors", digests.of_json(identity))
+    records: dict[int, Record] = {}
+
+    def finished(number: int, outcome: Outcome) -> None:
+        record = _write_fit(
+            specs[number],
+            signals[number],
+            folders[number],
+            outcome,
+            size={
+                "parameters": count_parameters(networks[number]),
+                "macs_per_row": macs_per_row(networks[number]),
+                "rows": form.rows,
+            },
+            timing={
+                "startup": resources.startup,
+                "threads": threads,
+                "exclusive": resources.exclusive and len(specs) == 1,
+                "batch": len(specs),
+            },
+            how={"precision": precision, "look_every": look_every},
+            where=where,
+            started=started,
+        )
+        records[number] = record
+
+    with sole_writer(folders):
+        fit_many(
+            networks,
+            form,
+            [signal.samples for signal in signals],
+            spec.settings,
+            iterations=spec.iterations,
+            slice_rows=resources.slice_rows,
+            device=where,
+            look_every=look_every,
+            compiled=resources.compiled,
+            checkpoint=checkpoint,
+            stop=lambda: resources.deadline is not None and time.monotonic() >= resources.deadline,
+            progress=progress,
+            finished=finished,
+        )
+        if checkpoint:
+            checkpoint.remove()
+    return [records[number] for number in range(len(specs))]
+
+
+def _write_fit(
+    spec: FitSpec,
+    signal: Signal,
+    folder: Path,
+    outcome: Outcome,
+    *,
+    size: dict,
+    timing: dict,
+    how: dict,
+    where: torch.device,
+    started: str,
+) -> Record:
+    """Write the files of one finished fit, the record last."""
     saving = time.perf_counter()
     save_weights(outcome.state, folder / "weights.safetensors")
     table = io.BytesIO()
@@ -231,23 +376,17 @@ def run_fit(
     _replace(folder / "decoded.npz", arrays.getvalue())
     saving = time.perf_counter() - saving
 
-    size, bits, curve = signal.samples.size, spec.bits, outcome.curve
+    samples, curve = signal.samples.size, outcome.curve
     wrong = [sum(planes) for planes in curve.wrong_bits]
-    decoded = outcome.decoded.reshape(shape)
-    finite = bool(wrong)  # a fit whose very first loss is NaN has no curve
     best = last = None
-    if finite:
-        final = int(outcome.iterations) if outcome.status != "diverged" else len(wrong) - 1
-        best = _quality(
-            min(wrong),
-            min(curve.squared_error),
-            max(outcome.ssim.values(), default=None),
-            size,
-            bits,
-        )
-        last = _quality(
-            wrong[final], curve.squared_error[final], outcome.ssim.get(final), size, bits
-        )
+    if wrong:  # a fit whose very first loss is NaN has no curve
+        similarity = max(outcome.ssim.values(), default=None)
+        best = _quality(min(wrong), min(curve.squared_error), similarity, samples, spec.bits)
+        final = min(outcome.iterations, len(wrong) - 1)
+        counts = (wrong[final], curve.squared_error[final])
+        if outcome.status == "lossless":  # found by a check, where training is less than float32
+            counts = (0, 0)
+        last = _quality(*counts, outcome.ssim.get(final), samples, spec.bits)
     record = Record(
         spec=spec,
         spec_digest=spec.digest,
@@ -259,22 +398,16 @@ def run_fit(
         last=last,
         best_iteration=outcome.best_iteration,
         ssim_iterations=sorted(outcome.ssim),
-        decoded_sha256=samples_sha256(decoded, bits),
-        parameters=count_parameters(network),
-        macs_per_row=macs_per_row(network),
-        rows=form.rows,
+        decoded_sha256=samples_sha256(outcome.decoded.reshape(shape), spec.bits),
         flops=outcome.flops,
         samples_seen=outcome.rows_seen,
-        precision=precision,
-        slice_rows=slice_rows,
-        look_every=LOOK_EVERY[where.type],
+        slice_rows=outcome.slice_rows,
+        check_every=outcome.check_every,
+        engine=outcome.engine,
+        margin=outcome.margin if math.isfinite(outcome.margin) else None,
+        margin_iterations=outcome.margin_iterations,
         timing=Timing(
-            fit=outcome.seconds,
-            evaluation=outcome.evaluation_seconds,
-            saving=saving,
-            startup=startup,
-            threads=threads,
-            exclusive=exclusive,
+            fit=outcome.seconds, evaluation=outcome.evaluation_seconds, saving=saving, **timing
         ),
         peak_memory_mib=_peak_memory_mib(where),
         provenance={
@@ -284,19 +417,21 @@ def run_fit(
             "started": started,
             "ended": provenance.now(),
         },
+        **size,
+        **how,
     )
     record.save(folder)
     return record
 
 
-def run_or_record_failure(spec: FitSpec, signal: Signal, folder: Path, **options) -> Record:
+def run_or_record_failure(spec: FitSpec, signal: Signal, folder: Path, *options) -> Record:
     """`run_fit`, with a fault of ours turned into a record with status `failed`.
 
     One broken fit must not lose the rest of its shard; the traceback goes to stderr (the log).
     """
     try:
-        return run_fit(spec, signal, folder, **options)
-    except UserError:
+        return run_fit(spec, signal, folder, *options)
+    except (UserError, OutOfTime):
         raise
     except Exception as error:
         traceback.print_exc()

@@ -12,10 +12,12 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from lossless_inr import registry
+from lossless_inr.engine.settings import Positive, Precision, Settings
 from lossless_inr.errors import UserError, suggest
-from lossless_inr.schema import Strict, load
+from lossless_inr.schema import Strict, read_yaml, validate
 
-Positive = Annotated[float, Field(gt=0)]
+# Narrower products are too small to gain by bfloat16.
+BFLOAT16_FROM = 128
 
 
 class Horizon(Strict):
@@ -23,39 +25,6 @@ class Horizon(Strict):
 
     base: Annotated[int, Field(ge=1)]
     per_bit: Annotated[int, Field(ge=0)] = 0
-
-
-class Settings(Strict):
-    """Training settings of one fit, in plain numbers.
-
-    Attributes
-    ----------
-    rate : float
-        Adam's learning rate of the hidden weights.
-    output_factor, bias_factor : float
-        The output layer's rate and every bias' rate, relative to their layer's.
-    warmup : int
-        Updates over which the rate rises linearly.
-    decay, horizon, floor
-        `cosine` falls from 1 to `floor` over `horizon` updates, then stays; `constant` ignores
-        the other two.
-    focus : float
-        Exponent p of the weight |sigmoid(logit) - bit|**p of each bit's loss; 0 = unweighted.
-    output_init : {"network", "zero"}
-        Whether the output weights start as the network draws them, or at zero.
-    """
-
-    rate: Positive = 1e-4
-    output_factor: Positive = 1.0
-    bias_factor: Positive = 1.0
-    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
-    warmup: Annotated[int, Field(ge=0)] = 0
-    decay: Literal["constant", "cosine"] = "constant"
-    horizon: Annotated[int, Field(ge=1)] | None = None
-    floor: Annotated[float, Field(ge=0, le=1)] = 1.0
-    focus: Annotated[float, Field(ge=0, le=4)] = 0.0
-    output_init: Literal["network", "zero"] = "network"
 
 
 class Overrides(Strict):
@@ -69,6 +38,7 @@ class Overrides(Strict):
 class Recipe(Strict):
     """One recipe file; defaults are the published settings (paper section 4.1).
 
+    `base` names a recipe whose keys this one takes over unless it sets them itself.
     `rate_times_width` caps the rate at rate_times_width / width. A cosine without a `horizon`
     decays over the whole budget. `networks` holds what differs per network; a recipe that has
     it applies to those networks only.
@@ -88,6 +58,8 @@ class Recipe(Strict):
     floor: Annotated[float, Field(ge=0, le=1)] = 1.0
     focus: Annotated[float, Field(ge=0, le=4)] = 0.0
     output_init: Literal["network", "zero"] = "network"
+    precision: Precision = "float32"
+    margin: Annotated[float, Field(ge=0)] = 0.0
     networks: dict[str, Overrides] = {}
 
     def resolve(
@@ -114,6 +86,8 @@ class Recipe(Strict):
         values = {k: getattr(self, k) for k in type(self).model_fields if k not in skip}
         if self.rate_times_width is not None:
             values["rate"] = min(self.rate, self.rate_times_width / width)
+        if width < BFLOAT16_FROM and self.precision == "bfloat16":
+            values["precision"] = "float32"
         values |= self.networks[network].model_dump(exclude_none=True) if self.networks else {}
         if values["decay"] == "cosine":
             horizon = self.horizon
@@ -131,17 +105,39 @@ def load_recipes(folder: Path) -> dict[str, Recipe]:
     UserError
         For the first fault: a key, a value, or the name of a representation or network.
     """
+    files = {path.stem: path for path in sorted(Path(folder).glob("*.yaml"))}
     recipes = {}
-    for path in sorted(Path(folder).glob("*.yaml")):
-        recipe = load(Recipe, path)
+    for name, path in files.items():
+        recipes[name] = recipe = validate(Recipe, _with_base(path, files), str(path))
         try:
-            for name in recipe.applies_to:
-                registry.check("representation", name)
-            for name in recipe.networks:
-                registry.check("network", name)
+            for used in recipe.applies_to:
+                registry.check("representation", used)
+            for used in recipe.networks:
+                registry.check("network", used)
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
-        if recipe.focus > 0 and "direct" in recipe.applies_to:
-            raise UserError(f"{path}: focus: the representation 'direct' has no bits to focus on")
-        recipes[path.stem] = recipe
+        if "direct" in recipe.applies_to:
+            if recipe.focus > 0:
+                raise UserError(
+                    f"{path}: focus: the representation 'direct' has no bits to focus on"
+                )
+            if recipe.precision != "float32":
+                raise UserError(
+                    f"{path}: precision: the representation 'direct' trains in float32 only (the "
+                    f"error of a {recipe.precision} product is larger than a step of its targets)"
+                )
     return recipes
+
+
+def _with_base(path: Path, files: dict[str, Path]) -> dict:
+    """Keys of a recipe file on top of those of its base, which has no base itself."""
+    own = read_yaml(path)
+    base = own.pop("base", None) if isinstance(own, dict) else None
+    if base is None:
+        return own
+    if base not in files:
+        raise UserError(f"{path}: base: unknown recipe '{base}'{suggest(str(base), files)}")
+    below = read_yaml(files[base])
+    if not isinstance(below, dict) or "base" in below:
+        raise UserError(f"{path}: base: '{base}' has a base itself; name that one instead")
+    return below | own

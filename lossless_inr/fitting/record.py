@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PlainSerializer
 
+from lossless_inr.engine.settings import Settings
 from lossless_inr.errors import UserError
 from lossless_inr.fitting import digests
-from lossless_inr.fitting.recipe import Settings
 from lossless_inr.schema import Strict, validate
 
 SCHEMA_VERSION = 1
@@ -95,7 +95,8 @@ class Timing(Strict):
     `fit` is the loop with its integer counts; `evaluation` is SSIM and snapshots; `saving` the
     files; `startup` the imports and building of this process (shared by its shard).
     `exclusive` is false when other fits ran beside it: such seconds are never compared with
-    exclusive ones.
+    exclusive ones. `batch` fits were computed together; `fit` and `evaluation` are this one's
+    equal share. A resumed fit's seconds are those of all its parts.
     """
 
     fit: Seconds
@@ -104,10 +105,17 @@ class Timing(Strict):
     startup: Seconds
     threads: Annotated[int, Field(ge=1)]
     exclusive: bool
+    batch: Annotated[int, Field(ge=1)] = 1
 
 
 class Record(Strict):
-    """One finished fit (`record.json`). `best` takes each metric's best value on its own."""
+    """One finished fit (`record.json`). `best` takes each metric's best value on its own.
+
+    `precision` is that of the training's products. `check_every` is null when the counts of every
+    iteration are exact; with k, every k-th iteration was checked in float32 and `iterations` is
+    the first check that read 0. `margin` is the smallest distance to a decision boundary of the
+    weights kept, after `margin_iterations` updates.
+    """
 
     schema_version: Literal[1] = SCHEMA_VERSION
     spec: FitSpec
@@ -130,6 +138,10 @@ class Record(Strict):
     precision: str | None = None
     slice_rows: Annotated[int, Field(ge=1)] | None = None
     look_every: Annotated[int, Field(ge=1)] | None = None
+    check_every: Annotated[int, Field(ge=1)] | None = None
+    engine: str | None = None
+    margin: float | None = None
+    margin_iterations: Count | None = None
     timing: Timing | None = None
     peak_memory_mib: float | None = None
     provenance: dict[str, Any]

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import torch
 
+from lossless_inr.engine.passes import slices
 from lossless_inr.errors import UserError
 from lossless_inr.fitting import digests
-from lossless_inr.fitting.engine import slices
 from lossless_inr.fitting.fit import build_form, build_network, exact_float32, load_weights
 from lossless_inr.fitting.record import Check, Record, Verdict
 from lossless_inr.signals import Signal, samples_sha256
@@ -57,7 +57,7 @@ def decode(
     coordinates = form.coordinates().to(device, dtype)
     decoded = []
     margin = torch.tensor(math.inf, dtype=torch.float64, device=device)
-    for rows in slices(form, record.slice_rows or 4096):
+    for rows in slices(form, 4096):
         outputs = network(coordinates[rows])
         decoded.append(form.decode(outputs))
         # torch's minimum, unlike Python's, keeps a NaN once there is one.

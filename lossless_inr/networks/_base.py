@@ -7,10 +7,39 @@ layers and a linear output: six activated layers and one linear one.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import torch
 from torch import nn
+
+
+class Activation(ABC):
+    """Elementwise function that knows its slope, so that gradients need no autograd.
+
+    A plain function works as a network's activation as well; its gradients are then autograd's.
+    """
+
+    @abstractmethod
+    def __call__(self, z: torch.Tensor, index: int) -> torch.Tensor:
+        """Values at `z`, the output of linear layer `index`."""
+
+    @abstractmethod
+    def with_slope(self, z: torch.Tensor, index: int, out: torch.Tensor) -> None:
+        """Write the values into `out` and the derivative by z into `z` itself."""
+
+
+class Sine(Activation):
+    """The sine; its argument's omega is the layer's `scale`."""
+
+    def __call__(self, z, index):
+        """Sine of z."""
+        return torch.sin(z)
+
+    def with_slope(self, z, index, out):
+        """Sine and cosine."""
+        torch.sin(z, out=out)
+        z.cos_()
 
 
 class CoordinateMLP(nn.Module):
@@ -19,7 +48,7 @@ class CoordinateMLP(nn.Module):
     Parameters
     ----------
     in_features, outputs, width, hidden_layers : int
-    activation : callable, (tensor, layer index) -> tensor
+    activation : Activation or callable, (tensor, layer index) -> tensor
         Applied after every layer but the last.
     encoding : nn.Module, optional
         Applied to the coordinates first; `in_features` counts its output.

@@ -6,9 +6,30 @@ Variable-periodic Activation Functions", CVPR 2024. Written from the formula.
 
 import torch
 
-from lossless_inr.networks._base import CoordinateMLP, initialise_sine
+from lossless_inr.networks._base import Activation, CoordinateMLP, initialise_sine
 
 LABEL = "FINER"
+
+
+class VariableSine(Activation):
+    """sin(omega (|z| + 1) z), the factor (|z| + 1) being a constant of the gradient."""
+
+    def __init__(self, omega_first: float, omega_hidden: float):
+        self.omega_first, self.omega_hidden = omega_first, omega_hidden
+
+    def _frequency(self, z, index):
+        return (z.detach().abs() + 1) * (self.omega_hidden if index else self.omega_first)
+
+    def __call__(self, z, index):
+        """Values."""
+        return torch.sin(self._frequency(z, index) * z)
+
+    def with_slope(self, z, index, out):
+        """Slope omega (|z| + 1) cos(omega (|z| + 1) z)."""
+        frequency = self._frequency(z, index)
+        z.mul_(frequency)
+        torch.sin(z, out=out)
+        z.cos_().mul_(frequency)
 
 
 def build(
@@ -19,12 +40,7 @@ def build(
     The authors' code treats the factor (|z| + 1) as a constant in the backward pass, and its
     image script gives no k; both are kept.
     """
-
-    def activation(z, index):
-        with torch.no_grad():
-            period = z.abs() + 1
-        return torch.sin((omega_first if index == 0 else omega_hidden) * period * z)
-
+    activation = VariableSine(omega_first, omega_hidden)
     network = CoordinateMLP(len(axes), outputs, width, hidden_layers, activation)
     initialise_sine(network.layers, omega_hidden)
     if first_bias:

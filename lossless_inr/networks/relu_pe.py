@@ -6,9 +6,22 @@ ECCV 2020; encoding as in github.com/vsitzmann/siren.
 
 import torch
 
-from lossless_inr.networks._base import CoordinateMLP, PositionalEncoding
+from lossless_inr.networks._base import Activation, CoordinateMLP, PositionalEncoding
 
 LABEL = "ReLU+PE"
+
+
+class Relu(Activation):
+    """max(z, 0)."""
+
+    def __call__(self, z, index):
+        """Values."""
+        return torch.relu(z)
+
+    def with_slope(self, z, index, out):
+        """Slope 1 where z > 0, else 0."""
+        torch.clamp(z, min=0, out=out)
+        z.gt_(0)
 
 
 def build(*, axes, outputs, width, hidden_layers):
@@ -19,6 +32,6 @@ def build(*, axes, outputs, width, hidden_layers):
         outputs,
         width,
         hidden_layers,
-        lambda z, index: torch.relu(z),
+        Relu(),
         encoding,
     )

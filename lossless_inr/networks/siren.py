@@ -4,9 +4,7 @@ Sitzmann et al., "Implicit Neural Representations with Periodic Activation Funct
 NeurIPS 2020; settings as in github.com/vsitzmann/siren.
 """
 
-import torch
-
-from lossless_inr.networks._base import CoordinateMLP, initialise_sine
+from lossless_inr.networks._base import CoordinateMLP, Sine, initialise_sine
 
 LABEL = "SIREN"
 
@@ -18,7 +16,7 @@ def build(*, axes, outputs, width, hidden_layers, omega_first=30.0, omega_hidden
         outputs,
         width,
         hidden_layers,
-        lambda z, index: torch.sin(z),
+        Sine(),
         scale=lambda index: omega_first if index == 0 else omega_hidden,
     )
     initialise_sine(network.layers, omega_hidden)

@@ -7,9 +7,22 @@ ECCV 2020.
 
 import torch
 
-from lossless_inr.networks._base import CoordinateMLP, PositionalEncoding
+from lossless_inr.networks._base import Activation, CoordinateMLP, PositionalEncoding
 
 LABEL = "Tanh+PE"
+
+
+class Tanh(Activation):
+    """The hyperbolic tangent."""
+
+    def __call__(self, z, index):
+        """Values."""
+        return torch.tanh(z)
+
+    def with_slope(self, z, index, out):
+        """Slope 1 - tanh(z)**2."""
+        torch.tanh(z, out=out)
+        torch.mul(out, out, out=z).neg_().add_(1)
 
 
 def build(*, axes, outputs, width, hidden_layers):
@@ -20,7 +33,7 @@ def build(*, axes, outputs, width, hidden_layers):
         outputs,
         width,
         hidden_layers,
-        lambda z, index: torch.tanh(z),
+        Tanh(),
         encoding,
     )
     for layer in network.layers:

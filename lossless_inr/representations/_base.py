@@ -53,6 +53,9 @@ class Representation(ABC):
 
     label: str
     rows_per_sample: int = 1
+    # Precisions of products that training may use. Value targets need float32: the error
+    # of a TF32 product, 2**-11, is far above a 16-bit step, and above half an 8-bit one.
+    precisions: tuple[str, ...] = ("float32",)
 
     def __init__(self, shape: tuple[int, ...], bits: int):
         self.shape, self.bits, self.channels = tuple(shape), bits, shape[-1]
@@ -88,10 +91,11 @@ class Representation(ABC):
     def loss(
         self, outputs: torch.Tensor, targets: torch.Tensor, focus: float
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Weighted sum of the elementwise loss, and the sum of weights.
+        """Weighted sum of the elementwise loss, and the sum of weights, over the last two axes.
 
         Both are sums, so that slices add up to the full batch exactly: the loss of the batch is
-        the ratio of the totals.
+        the ratio of the totals. Leading axes of `outputs` are networks of their own; the weights
+        are constants of the gradient.
         """
 
     @abstractmethod
@@ -125,6 +129,9 @@ class BitRepresentation(Representation):
     form, whose gradient vanishes once float32 saturates on the wrong side (|logit| > 17).
     """
 
+    # The sign of a logit survives rounding of the factors; a check in float32 decides anyway.
+    precisions = ("float32", "tf32", "bfloat16")
+
     def targets(self, samples):
         """Bits as uint8 (rows, outputs)."""
         return to_planes(samples, self.bits).reshape(self.rows_in(samples), self.outputs)
@@ -140,12 +147,12 @@ class BitRepresentation(Representation):
             outputs, truth, reduction="none"
         )
         if focus == 0:
-            return each.sum(), torch.tensor(float(each.numel()), device=each.device)
+            return each.sum((-2, -1)), torch.ones_like(each).sum((-2, -1))
         with torch.no_grad():
             weight = (torch.sigmoid(outputs) - truth).abs()
             if focus != 1:
                 weight = weight**focus
-        return (weight * each).sum(), weight.sum()
+        return (weight * each).sum((-2, -1)), weight.sum((-2, -1))
 
     def decode(self, outputs):
         """Bit = 1 iff logit > 0: the published round(sigmoid), half to even, without saturation."""

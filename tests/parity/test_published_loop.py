@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lossless_inr import registry
-from lossless_inr.fitting.engine import fit
+from lossless_inr.engine.loop import fit
 from lossless_inr.fitting.recipe import load_recipes
 from lossless_inr.signals.catalog import Catalog
 

@@ -4,9 +4,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from lossless_inr.fitting.engine import FullBatch, fit, optimiser, rate_factor
 from tiny import FORMS, QUICK, build_form, noise_signal, random_samples, signal_of, spec_of
 
-from lossless_inr.fitting.engine import FullBatch, fit, optimiser, rate_factor
 from lossless_inr.fitting.fit import build_network, load_weights, save_weights
 from lossless_inr.fitting.recipe import Settings
 from lossless_inr.metrics import ssim

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 from tiny import FORMS, build_form, random_samples
 
-from lossless_inr.fitting.engine import slices
+from lossless_inr.engine.passes import slices
 from lossless_inr.representations._base import (
     TIME_STEP,
     BitRepresentation,

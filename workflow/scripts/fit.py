@@ -17,13 +17,22 @@ def run(config: Config, shard_name: str, results: Path, *, threads: int) -> list
     """Fit what is missing; return the stamp (folders and digests of the shard's records)."""
     start = time.perf_counter()
     # Inside the job, so that Ctrl-C during the seconds that torch takes ends in words as well.
-    from lossless_inr.fitting.fit import run_or_record_failure
+    from lossless_inr.fitting.fit import Resources, run_or_record_failure
 
     shards = Plan(config).shards()
     shard, sizes = shards[shard_name], {name: len(s.fits) for name, s in shards.items()}
     signals = {name: Signal.load(f"data/prepared/{name}.npz") for name in shard.signals}
     progress = Progress(results / "progress", shard_name, sizes)
-    startup = time.perf_counter() - start
+    rows = config.fit.slice_rows
+    resources = Resources(
+        device=config.fit.device,
+        threads=threads,
+        # Only a fit that has every core to itself surely had no neighbour.
+        exclusive=threads >= os.cpu_count(),
+        slice_rows=None if rows == "auto" else rows,
+        compiled=config.fit.compiled,
+        startup=time.perf_counter() - start,
+    )
     stamp = []
     for spec in shard.fits:
         folder, signal = results / spec.folder, signals[spec.signal]
@@ -38,13 +47,8 @@ def run(config: Config, shard_name: str, results: Path, *, threads: int) -> list
                 spec,
                 signal,
                 folder,
-                device=config.fit.device,
-                threads=threads,
-                # Only a fit that has every core to itself surely had no neighbour.
-                exclusive=threads >= os.cpu_count(),
-                slice_rows=config.fit.slice_rows,
-                startup=startup,
-                progress=progress,
+                resources,
+                progress,
             )
             seconds = f", {record.timing.fit:.1f} s" if record.timing else f": {record.error}"
             progress.end(f"{record.status} after {record.iterations} iterations{seconds}")

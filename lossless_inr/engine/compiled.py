@@ -1,0 +1,197 @@
+"""`sine_network.cpp`: built once per machine, and the pass that uses it.
+
+The library is optional. It is compiled on first use, in about two seconds, into the cache folder,
+under a name that holds the source, the compiler and the processor; where that is not possible,
+one line says so and fits use PyTorch.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import logging
+import os
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+
+import torch
+from filelock import FileLock
+from torch import nn
+
+from lossless_inr.engine.passes import Counts, LayerwisePass, Pass
+from lossless_inr.engine.state import EPSILON
+from lossless_inr.networks._base import Sine
+
+SOURCE = Path(__file__).with_name("sine_network.cpp")
+# No -ffast-math: NaN must stay NaN. -fopenmp-simd needs no OpenMP library.
+FLAGS = [
+    *("-std=c++17", "-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno"),
+    *("-fno-trapping-math", "-shared", "-fPIC", "-pthread"),
+]
+LOG = logging.getLogger(__name__)
+
+
+def cache_folder() -> Path:
+    """Where built libraries and calibrations live: $LOSSLESS_INR_CACHE or the user's cache."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("LOSSLESS_INR_CACHE") or Path(base) / "lossless-inr")
+
+
+def _processor() -> str:
+    """What -march=native depends on."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return "".join(next(x for x in lines if x.startswith(k)) for k in ("model name", "flags"))
+    except (OSError, StopIteration):
+        return platform.platform()
+
+
+def build(compiler: str, folder: Path) -> Path:
+    """Compile the library into `folder` unless it is there; the path of the library.
+
+    Raises
+    ------
+    OSError, subprocess.SubprocessError
+        If the compiler cannot be run or fails.
+    """
+    version = subprocess.run(
+        [compiler, "--version"], capture_output=True, check=True, timeout=60
+    ).stdout
+    key = hashlib.sha256()
+    for part in (SOURCE.read_bytes(), version, " ".join(FLAGS).encode(), _processor().encode()):
+        key.update(len(part).to_bytes(8, "big") + part)
+    path = folder / f"sine_network-{key.hexdigest()[:16]}.so"
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"):  # shards start together; one of them builds
+        if not path.exists():
+            partial = path.with_suffix(".partial")
+            subprocess.run(
+                [compiler, *FLAGS, str(SOURCE), "-o", str(partial)],
+                capture_output=True,
+                check=True,
+                timeout=300,
+            )
+            partial.replace(path)
+    return path
+
+
+@functools.cache
+def library() -> ctypes.CDLL | None:
+    """The loaded library, or None where it cannot be built; says why, once."""
+    if os.environ.get("LOSSLESS_INR_COMPILED") == "0":
+        return None
+    compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++")
+    if compiler is None:
+        LOG.warning("no C++ compiler found: fits use PyTorch, which is slower for narrow networks")
+        return None
+    try:
+        path = build(compiler, cache_folder())
+        try:
+            return ctypes.CDLL(str(path))
+        except OSError:
+            LOG.warning("%s: damaged; it is built again", path)
+            path.unlink()
+            return ctypes.CDLL(str(build(compiler, cache_folder())))
+    except (OSError, subprocess.SubprocessError) as error:
+        detail = getattr(error, "stderr", b"") or b""
+        reason = detail.decode(errors="replace").strip().split("\n")[0] or error
+        LOG.warning("cannot build %s (%s): fits use PyTorch", SOURCE.name, reason)
+        return None
+
+
+class Problem(ctypes.Structure):
+    """`struct Problem` of the C++ source."""
+
+    _fields_ = [
+        *((name, ctypes.c_int32) for name in ("members", "threads", "layers", "block")),
+        *((name, ctypes.c_int32) for name in ("bits", "channels", "rows_per_position", "values")),
+        ("rows", ctypes.c_int64),
+        ("focus", ctypes.c_float),
+        *((name, ctypes.c_void_p) for name in ("sizes", "scales", "weights", "gradients")),
+        *((name, ctypes.c_void_p) for name in ("coordinates", "targets", "truth", "decoded")),
+        *((name, ctypes.c_void_p) for name in ("loss", "margin", "errors")),
+    ]
+
+
+class CompiledPass(Pass):
+    """Sine networks on the CPU in float32, the whole pass in one call.
+
+    Networks are shared out over `torch.get_num_threads()` threads where they divide evenly, rows
+    of each network otherwise.
+    """
+
+    name = "compiled"
+
+    @staticmethod
+    def fits(network: nn.Module, device: torch.device) -> bool:
+        """Whether this pass can take the network here."""
+        return (
+            device.type == "cpu"
+            and LayerwisePass.fits(network)
+            and isinstance(network.activation, Sine)
+            and network.encoding is None
+            and network.layers[0].weight.dtype == torch.float32
+            and library() is not None
+        )
+
+    def bind(self):
+        """Allocate the results and fill in the call's structure."""
+        batch, state, form = self.batch, self.state, self.batch.form
+        layers = self.networks[0].layers
+        sizes = [layers[0].in_features, *(layer.out_features for layer in layers)]
+        scales = [*self.networks[0].scales, 1.0]
+        members = batch.members
+        k = form.rows_per_sample
+        self.arrays = {
+            "sizes": torch.tensor(sizes, dtype=torch.int32),
+            "scales": torch.tensor(scales, dtype=torch.float32),
+            "weights": state.weights,
+            "gradients": state.gradients,
+            "coordinates": batch.coordinates.contiguous(),
+            "targets": batch.targets.contiguous(),
+            "truth": batch.truth.contiguous(),
+            "decoded": torch.zeros_like(batch.truth),
+            "loss": torch.zeros(members, dtype=torch.float64),
+            "margin": torch.zeros(members, dtype=torch.float64),
+            "errors": torch.zeros((members, form.bits + 1), dtype=torch.int64),
+        }
+        self.problem = Problem(
+            members=members,
+            threads=torch.get_num_threads(),
+            layers=len(layers),
+            block=max(1, self.slice_rows // k) * k,
+            bits=form.bits,
+            channels=form.channels,
+            rows_per_position=k,
+            values=batch.targets.dtype == torch.float32,
+            rows=form.rows,
+            focus=state.settings.focus,
+            **{name: array.data_ptr() for name, array in self.arrays.items()},
+        )
+
+    def run(self, *, training, precision="float32"):
+        """One pass; the results are copies, so that the next pass does not change them."""
+        self.problem.gradients = self.arrays["gradients"].data_ptr() if training else None
+        library().sine_pass(ctypes.byref(self.problem))
+        return Counts(
+            **{k: self.arrays[k].clone() for k in ("loss", "errors", "decoded", "margin")}
+        )
+
+    def update(self):
+        """`State.update` in one sweep over memory."""
+        state, settings = self.state, self.state.settings
+        factor = settings.rate_factor(state.step)
+        first, second = state.corrections()
+        for row in range(len(state.weights)):
+            buffers = (state.weights, state.gradients, state.mean, state.square)
+            library().adam_step(
+                ctypes.c_int64(state.weights.shape[1]),
+                *(ctypes.c_void_p(buffer[row].data_ptr()) for buffer in buffers),
+                ctypes.c_void_p(state.rates.data_ptr()),
+                *(ctypes.c_float(x) for x in (factor * first, second)),
+                *(ctypes.c_float(x) for x in (settings.beta1, settings.beta2, EPSILON)),
+                ctypes.c_int32(torch.get_num_threads()),
+            )

@@ -1,0 +1,328 @@
+"""One pass over all rows: loss, exact counts, and the gradient of the full batch.
+
+Three ways to the same numbers. `CompiledPass` (sine networks, CPU, float32) is the fastest and
+needs a C++ compiler; `LayerwisePass` writes the gradients of a multilayer perceptron out by hand,
+with reused buffers, for several networks at once and on any device; `AutogradPass` takes any
+network. Losses and weights are summed over slices of rows and divided once, so memory is that of
+one slice and the gradient is the full batch's.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from lossless_inr.engine.state import State
+from lossless_inr.metrics import count_errors, wrong_bits_per_plane
+from lossless_inr.networks._base import Activation, CoordinateMLP
+from lossless_inr.representations._base import Representation
+
+
+@dataclass
+class Counts:
+    """What one pass found; every tensor stays on the device, first axis = members.
+
+    Attributes
+    ----------
+    loss : Tensor, (B,)
+    errors : Tensor of int64, (B, bits + 1)
+        Wrong bits of each plane, then the sum of squared errors.
+    decoded : Tensor of int64, (B, positions, channels)
+    margin : Tensor, (B,)
+        Smallest distance to a decision boundary.
+    """
+
+    loss: torch.Tensor
+    errors: torch.Tensor
+    decoded: torch.Tensor
+    margin: torch.Tensor
+
+    def right(self) -> torch.Tensor:
+        """Members without a wrong bit: bool, (B,)."""
+        return self.errors[:, :-1].sum(1) == 0
+
+
+class Batch:
+    """Signals of one shape and bit depth on one device: coordinates, targets and the truth."""
+
+    def __init__(self, form: Representation, samples: list[np.ndarray], device: torch.device):
+        self.form = form
+        self.truth = torch.stack(
+            [torch.as_tensor(s.astype(np.int64).reshape(-1, form.channels)) for s in samples]
+        ).to(device)
+        self.targets = torch.stack([form.targets(truth) for truth in self.truth])
+        self.coordinates = form.coordinates().to(device)
+
+    @property
+    def members(self) -> int:
+        """Number of signals."""
+        return len(self.truth)
+
+    def keep(self, rows: list[int]) -> None:
+        """Drop every member but these."""
+        self.truth, self.targets = self.truth[rows], self.targets[rows]
+
+
+def slices(form: Representation, slice_rows: int) -> list[slice]:
+    """Row ranges of at most `slice_rows` rows that hold whole positions."""
+    step = max(1, slice_rows // form.rows_per_sample) * form.rows_per_sample
+    return [slice(s, min(s + step, form.rows)) for s in range(0, form.rows, step)]
+
+
+class Pass(ABC):
+    """Evaluates all members on all rows; gradients go to `state.gradients`.
+
+    Parameters
+    ----------
+    networks : list of nn.Module
+        One of each member, for their structure; their weights are those of `state`.
+    batch : Batch
+    state : State
+    slice_rows : int
+        Rows evaluated at once.
+    """
+
+    name: str
+
+    def __init__(self, networks: list[nn.Module], batch: Batch, state: State, slice_rows: int):
+        self.networks, self.batch, self.state = networks, batch, state
+        self.slice_rows = slice_rows
+        self.bind()
+
+    def bind(self) -> None:  # noqa: B027  (a hook, not a duty)
+        """Take up the buffers of `batch` and `state`, which change when members leave."""
+
+    def keep(self, rows: list[int]) -> None:
+        """Drop every member but these, here and in `batch` and `state`."""
+        self.networks = [self.networks[row] for row in rows]
+        self.batch.keep(rows)
+        self.state.keep(rows)
+        self.bind()
+
+    @abstractmethod
+    def run(self, *, training: bool, precision: str = "float32") -> Counts:
+        """One pass; `precision` is that of the hidden products."""
+
+    def update(self) -> None:
+        """One step of the optimiser."""
+        self.state.update()
+
+
+class TorchPass(Pass):
+    """What the two PyTorch passes share: the loop over slices, the loss and the counts."""
+
+    @abstractmethod
+    def begin(self, precision: str) -> None:
+        """Prepare one pass."""
+
+    @abstractmethod
+    def forward(self, rows: slice) -> torch.Tensor:
+        """Outputs of these rows, (B, n, outputs)."""
+
+    @abstractmethod
+    def backward(self, gradient: torch.Tensor) -> None:
+        """Add the gradients of the last slice, given the loss' gradient by its outputs."""
+
+    def run(self, *, training, precision="float32"):
+        """One pass over all slices."""
+        decoded, margins, errors, total, weights = [], [], 0, 0.0, 0.0
+        with torch.set_grad_enabled(training), tf32(precision == "tf32"):
+            if training:
+                self.state.gradients.zero_()
+            self.begin(precision)
+            for rows in slices(self.batch.form, self.slice_rows):
+                loss, weight, part = self.one_slice(rows, training)
+                errors = errors + part.errors
+                margins.append(part.margin)
+                decoded.append(part.decoded)
+                total, weights = total + loss, weights + weight
+            # Weights underflow to zero only when every output is right by a wide margin.
+            weights = weights.clamp_min(1e-30)
+            if training:
+                self.state.gradients.div_(weights[:, None])
+        return Counts(
+            loss=total / weights,
+            errors=errors,
+            decoded=torch.cat(decoded, dim=1),
+            margin=torch.stack(margins).amin(0),
+        )
+
+    def one_slice(self, rows: slice, training: bool) -> tuple[torch.Tensor, torch.Tensor, Counts]:
+        """Sum of the loss, sum of its weights, and counts; adds the slice's gradients."""
+        form, batch = self.batch.form, self.batch
+        outputs = self.forward(rows)
+        with torch.enable_grad():
+            leaf = outputs.detach().requires_grad_()
+            loss, weight = form.loss(leaf, batch.targets[:, rows], self.state.settings.focus)
+            if training:
+                (gradient,) = torch.autograd.grad(loss.sum(), leaf)
+                self.backward(gradient)
+        outputs = outputs.detach()
+        decoded = form.decode(outputs).view(batch.members, -1, form.channels)
+        k = form.rows_per_sample
+        truth = batch.truth[:, rows.start // k : rows.stop // k]
+        wrong = wrong_bits_per_plane(decoded, truth, form.bits, (1, 2))
+        counts = Counts(
+            loss=loss.detach() / weight,
+            errors=torch.stack([*wrong, count_errors(decoded, truth, (1, 2))], dim=1),
+            decoded=decoded,
+            margin=torch.stack([form.margin(one) for one in outputs]),
+        )
+        return loss.detach(), weight, counts
+
+
+@contextmanager
+def tf32(allowed: bool) -> Iterator[None]:
+    """Products with TF32 factors inside, IEEE float32 ones after; on CUDA only."""
+    torch.backends.cuda.matmul.allow_tf32 = allowed
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = False
+
+
+class AutogradPass(TorchPass):
+    """Any network; members one after another."""
+
+    name = "autograd"
+
+    def bind(self):
+        """Make the networks' parameters and gradients views of the state's rows."""
+        weights = self.state.views(self.state.weights)
+        gradients = self.state.views(self.state.gradients)
+        for row, network in enumerate(self.networks):
+            for name, parameter in network.named_parameters():
+                data, gradient = weights[name][row], gradients[name][row]
+                if parameter.is_complex():
+                    data, gradient = torch.view_as_complex(data), torch.view_as_complex(gradient)
+                parameter.data, parameter.grad = data, gradient
+
+    def begin(self, precision):
+        """Nothing to prepare."""
+        if precision == "bfloat16":
+            raise ValueError("bfloat16 products need a CoordinateMLP with a known activation")
+
+    def forward(self, rows):
+        """Outputs with their graph."""
+        self.outputs = torch.stack([n(self.batch.coordinates[rows]) for n in self.networks])
+        return self.outputs
+
+    def backward(self, gradient):
+        """Adds into the views of the state's gradients."""
+        self.outputs.backward(gradient)
+
+
+class LayerwisePass(TorchPass):
+    """A CoordinateMLP whose activation knows its slope: gradients by hand, buffers reused.
+
+    All members go through each layer as one batched product. With `bfloat16`, the factors of
+    the hidden layers' products are rounded; weights, sums over slices, activations and the first
+    and the last layer stay float32.
+    """
+
+    name = "layerwise"
+
+    @staticmethod
+    def fits(network: nn.Module) -> bool:
+        """Whether this pass can take the network."""
+        return (
+            isinstance(network, CoordinateMLP)
+            and isinstance(network.activation, Activation)
+            and not any(p.is_complex() for p in network.parameters())
+        )
+
+    def bind(self):
+        """Views of every layer's weights; without a member axis if there is only one member."""
+        network, one = self.networks[0], self.batch.members == 1
+        weights = self.state.views(self.state.weights)
+        gradients = self.state.views(self.state.gradients)
+
+        def layers(views, kind):
+            named = [views[f"layers.{i}.{kind}"] for i in range(len(network.layers))]
+            return [view[0] if one else view for view in named]
+
+        self.weights, self.biases = layers(weights, "weight"), layers(weights, "bias")
+        self.weight_gradients = layers(gradients, "weight")
+        self.bias_gradients = layers(gradients, "bias")
+        self.affine = torch.addmm if one else torch.baddbmm
+        self.product = torch.mm if one else torch.bmm
+        self.scales = [*network.scales, 1.0]
+        self.buffers: dict[tuple, torch.Tensor] = {}
+
+    def _buffer(self, name: str, index: int, rows: int) -> torch.Tensor:
+        width = self.weights[index].shape[-2]
+        shape = (*self.weights[0].shape[:-2], rows, width)
+        key = (name, index, rows)
+        if key not in self.buffers:
+            self.buffers[key] = torch.empty(
+                shape, device=self.weights[0].device, dtype=self.weights[0].dtype
+            )
+        return self.buffers[key]
+
+    @torch.no_grad()
+    def begin(self, precision):
+        """Fold each layer's scale into its weights, once a pass."""
+        self.scaled = [w * s for w, s in zip(self.weights, self.scales, strict=True)]
+        self.scaled_biases = [
+            (b * s).unsqueeze(-2) for b, s in zip(self.biases, self.scales, strict=True)
+        ]
+        last = len(self.scaled) - 1
+        self.low = [precision == "bfloat16" and 0 < i < last for i in range(last + 1)]
+        self.factors = [
+            w.bfloat16() if low else w for w, low in zip(self.scaled, self.low, strict=True)
+        ]
+
+    @torch.no_grad()
+    def forward(self, rows):
+        """Outputs; keeps each layer's input and slope for `backward`."""
+        encoding = self.networks[0].encoding
+        x = self.batch.coordinates[rows]
+        x = x if encoding is None else encoding(x)
+        x = x.to(self.weights[0].dtype)
+        if self.weights[0].dim() == 3:
+            x = x.expand(len(self.weights[0]), *x.shape)
+        self.inputs, self.slopes = [], []
+        last = len(self.factors) - 1
+        for index, (factor, bias) in enumerate(zip(self.factors, self.scaled_biases, strict=True)):
+            if self.low[index]:
+                x = x.bfloat16()
+            self.inputs.append(x)
+            n = x.shape[-2]
+            if self.low[index]:
+                z = self.product(x, factor.mT).float().add_(bias)
+            else:
+                z = self.affine(bias, x, factor.mT, out=self._buffer("slope", index, n))
+            if index == last:
+                return z if z.dim() == 3 else z[None]
+            x = self._buffer("value", index, n)
+            self.networks[0].activation.with_slope(z, index, x)
+            self.slopes.append(z)
+
+    @torch.no_grad()
+    def backward(self, gradient):
+        """Gradients of every layer, last to first."""
+        delta = gradient if self.weights[0].dim() == 3 else gradient[0]
+        for index in range(len(self.factors) - 1, -1, -1):
+            scale = self.scales[index]
+            low = delta.bfloat16() if self.low[index] else delta
+            grown = self.weight_gradients[index]
+            if self.low[index]:
+                grown.add_(self.product(low.mT, self.inputs[index]), alpha=scale)
+            else:
+                self.affine(grown, low.mT, self.inputs[index], alpha=scale, out=grown)
+            self.bias_gradients[index].add_(delta.sum(-2), alpha=scale)
+            if index == 0:
+                return
+            if self.low[index]:
+                back = self.product(low, self.factors[index]).float()
+            else:
+                # The layer's own value has served: the next delta takes its place.
+                back = self._buffer("value", index - 1, delta.shape[-2])
+                self.product(low, self.factors[index], out=back)
+            delta = back.mul_(self.slopes[index - 1])

@@ -1,0 +1,62 @@
+"""Training settings of one fit, in plain numbers. Imports no torch."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from lossless_inr.schema import Strict
+
+Positive = Annotated[float, Field(gt=0)]
+Precision = Literal["float32", "tf32", "bfloat16"]
+
+
+class Settings(Strict):
+    """Training settings of one fit.
+
+    Attributes
+    ----------
+    rate : float
+        Adam's learning rate of the hidden weights.
+    output_factor, bias_factor : float
+        The output layer's rate and every bias' rate, relative to their layer's.
+    warmup : int
+        Updates over which the rate rises linearly.
+    decay, horizon, floor
+        `cosine` falls from 1 to `floor` over `horizon` updates, then stays; `constant` ignores
+        the other two.
+    focus : float
+        Exponent p of the weight |sigmoid(logit) - bit|**p of each bit's loss; 0 = unweighted.
+    output_init : {"network", "zero"}
+        Whether the output weights start as the network draws them, or at zero.
+    precision : {"float32", "tf32", "bfloat16"}
+        Of the factors of the hidden layers' products in training passes. Weights, sums over
+        slices, first and last layer and every check are float32. TF32 exists on CUDA only.
+    margin : float
+        Go on after the first zero until the smallest distance to a decision boundary (|logit|
+        for the bit forms) is at least this; 0 stops at the first zero.
+    """
+
+    rate: Positive = 1e-4
+    output_factor: Positive = 1.0
+    bias_factor: Positive = 1.0
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    warmup: Annotated[int, Field(ge=0)] = 0
+    decay: Literal["constant", "cosine"] = "constant"
+    horizon: Annotated[int, Field(ge=1)] | None = None
+    floor: Annotated[float, Field(ge=0, le=1)] = 1.0
+    focus: Annotated[float, Field(ge=0, le=4)] = 0.0
+    output_init: Literal["network", "zero"] = "network"
+    precision: Precision = "float32"
+    margin: Annotated[float, Field(ge=0)] = 0.0
+
+    def rate_factor(self, update: int) -> float:
+        """Multiplier of the rate at an update (0 = first): warm-up, then cosine to the floor."""
+        factor = min(1.0, (update + 1) / self.warmup) if self.warmup else 1.0
+        if self.decay == "cosine":
+            progress = min(1.0, update / self.horizon)
+            factor *= self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * progress))
+        return factor
