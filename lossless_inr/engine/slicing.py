@@ -73,12 +73,7 @@ def _measure(trial: TorchPass, precision: str, candidates: list[int]) -> int:
             trial.begin(precision)
             _wait(trial)
             start = time.perf_counter()
-            trial.one_slice(
-                slice(
-                    0, rows // trial.batch.form.rows_per_sample * trial.batch.form.rows_per_sample
-                ),
-                True,
-            )
+            trial.one_slice(slices(trial.batch.form, rows)[0], training=True)
             _wait(trial)
             each = (time.perf_counter() - start) / rows
             best[rows] = min(best.get(rows, each), each)
