@@ -10,11 +10,11 @@ ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_ARGS)
 
-.PHONY: help quick smoke test lint format lock clean
+.PHONY: help quick smoke test bench-engine lint format lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list every target
-	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | awk -F'\t' '{printf "make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | awk -F'\t' '{printf "make %-13s %s\n", $$1, $$2}'
 
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $(PYTHON) is older than 3.11; install Python 3.11 or later, or name one: make PYTHON=python3.12 ..." >&2; exit 1; }
@@ -35,6 +35,9 @@ smoke: .venv/installed  ## the same workflow on tiny signals, in seconds; no res
 
 test: .venv/installed-dev  ## the whole test suite
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+bench-engine: .venv/installed  ## ladder of speed-ups over the published loop; half an hour (FULL=1 adds GPU cases)
+	@$(BIN)/python benchmarks/bench_engine.py $(ARGS)
 
 lint: .venv/installed-dev  ## ruff and snakefmt
 	@$(BIN)/python -m ruff check .

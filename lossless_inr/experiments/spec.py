@@ -33,6 +33,7 @@ class FitConfig(Strict):
     shards: Annotated[int, Field(ge=1, le=10_000)] = 4
     slice_rows: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     compiled: bool = True
+    batch: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
 
 
 class Config(Strict):

@@ -20,8 +20,8 @@ from lossless_inr.signals.signal import FULL_DEPTH_PLANES
 # Columns that every table of fits begins with; more follow.
 FIRST_COLUMNS = [
     "signal", "kind", "bits", "network", "representation", "method", "recipe", "seed", "status",
-    "verified", "iterations", "flops", "seconds", "psnr", "ssim", "rmse", "ber", "parameters",
-    "parameters_per_bit",
+    "verified", "iterations", "exactness", "flops", "seconds", "psnr", "ssim", "rmse", "ber",
+    "parameters", "parameters_per_bit",
 ]  # fmt: skip
 
 
@@ -37,6 +37,11 @@ def depth_label(bits: int, informative: int) -> str:
     if informative >= bits - (16 - FULL_DEPTH_PLANES):
         return f"{bits} bit"
     return f"{informative} bits in {bits}"
+
+
+def exactness(check_every: int | None) -> str:
+    """How iterations-to-lossless was found: `exact`, or `checked every k` iterations."""
+    return "exact" if check_every is None else f"checked every {check_every}"
 
 
 def row_of(record: Record, verdict: Verdict | None, folder: str, signal: dict) -> dict:
@@ -67,6 +72,7 @@ def row_of(record: Record, verdict: Verdict | None, folder: str, signal: dict) -
         "status": record.status,
         "verified": (verdict is not None and verdict.verified) if lossless else None,
         "iterations": record.iterations,
+        "exactness": exactness(record.check_every),
         "flops": record.flops,
         "seconds": timing.fit if timing else None,
         **{key: number(best, key) for key in ("psnr", "ssim", "rmse", "ber")},
@@ -99,6 +105,9 @@ def row_of(record: Record, verdict: Verdict | None, folder: str, signal: dict) -
         "seconds_startup": timing.startup if timing else None,
         "threads": timing.threads if timing else None,
         "exclusive": timing.exclusive if timing else None,
+        "batch": timing.batch if timing else None,
+        "precision": record.precision,
+        "engine": record.engine,
         "peak_memory_mib": record.peak_memory_mib,
         "device": record.provenance.get("device"),
         "processor": record.provenance.get("machine", {}).get("processor"),
@@ -176,13 +185,15 @@ def median_iterations(group: pd.DataFrame) -> tuple[float | None, str]:
         None when half or more of the fits are censored: the median is then only known to
         exceed the smallest budget among them.
     text : str
-        For tables: `790`, or `> 1000 (0 of 2)`.
+        For tables: `790`, `> 1000 (0 of 2)`, or `40, checked every 4`.
     """
     reached = group.status == "lossless"
     values = group.iterations.where(reached, math.inf).astype(float)
     median = float(values.median()) if len(values) else math.nan
     if math.isfinite(median):
         note = "" if reached.all() else f" ({reached.sum()} of {len(group)})"
+        checked = sorted(set(group.exactness[reached]) - {"exact"})
+        note += "".join(f", {text}" for text in checked)
         return median, f"{median:g}{note}"
     cap = int(group.loc[~reached, "budget"].min())
     return None, f"> {cap} ({reached.sum()} of {len(group)})"

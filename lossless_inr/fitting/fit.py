@@ -424,17 +424,42 @@ def _write_fit(
     return record
 
 
-def run_or_record_failure(spec: FitSpec, signal: Signal, folder: Path, *options) -> Record:
-    """`run_fit`, with a fault of ours turned into a record with status `failed`.
+def groups(specs: list[FitSpec], device: str, batch: int | None) -> list[list[FitSpec]]:
+    """Fits that run as one batch, in the order of their first member.
 
-    One broken fit must not lose the rest of its shard; the traceback goes to stderr (the log).
+    `batch` is the most fits of one batch. None: one at a time on a CPU, where a fit has work
+    enough for its threads; 32 on CUDA, where a small one has not.
+    """
+    most = batch or (32 if choose_device(device).type == "cuda" else 1)
+    open_groups: dict[str, list[FitSpec]] = {}
+    result = []
+    for spec in specs:
+        key = group_key(spec)
+        if key not in open_groups or len(open_groups[key]) == most:
+            open_groups[key] = []
+            result.append(open_groups[key])
+        open_groups[key].append(spec)
+    return result
+
+
+def run_or_record_failures(
+    specs: list[FitSpec], signals: list[Signal], folders: list[Path], *options
+) -> list[Record]:
+    """`run_fits`, with a fault of ours turned into records with status `failed`.
+
+    One broken fit must not lose the rest of its shard, nor of its batch: after a fault each fit
+    is tried alone. Tracebacks go to stderr (the log).
     """
     try:
-        return run_fit(spec, signal, folder, *options)
+        return run_fits(specs, signals, folders, *options)
     except (UserError, OutOfTime):
         raise
     except Exception as error:
         traceback.print_exc()
+        if len(specs) > 1:
+            alone = zip(specs, signals, folders, strict=True)
+            return [run_or_record_failure(*each, *options) for each in alone]
+        (spec,), (signal,), (folder,) = specs, signals, folders
         record = Record(
             spec=spec,
             spec_digest=spec.digest,
@@ -449,4 +474,9 @@ def run_or_record_failure(spec: FitSpec, signal: Signal, folder: Path, *options)
             },
         )
         record.save(folder)
-        return record
+        return [record]
+
+
+def run_or_record_failure(spec: FitSpec, signal: Signal, folder: Path, *options) -> Record:
+    """`run_or_record_failures` for one fit."""
+    return run_or_record_failures([spec], [signal], [folder], *options)[0]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lossless_inr.experiments.plan import Plan
 from lossless_inr.experiments.spec import Config
-from lossless_inr.fitting.record import Record
+from lossless_inr.fitting.record import FitSpec, Record
 from lossless_inr.jobs import Progress, job
 from lossless_inr.schema import validate
 from lossless_inr.signals import Signal
@@ -17,7 +17,7 @@ def run(config: Config, shard_name: str, results: Path, *, threads: int) -> list
     """Fit what is missing; return the stamp (folders and digests of the shard's records)."""
     start = time.perf_counter()
     # Inside the job, so that Ctrl-C during the seconds that torch takes ends in words as well.
-    from lossless_inr.fitting.fit import Resources, run_or_record_failure
+    from lossless_inr.fitting.fit import Resources, groups, run_or_record_failures
 
     shards = Plan(config).shards()
     shard, sizes = shards[shard_name], {name: len(s.fits) for name, s in shards.items()}
@@ -33,29 +33,39 @@ def run(config: Config, shard_name: str, results: Path, *, threads: int) -> list
         compiled=config.fit.compiled,
         startup=time.perf_counter() - start,
     )
+    records = {}
+    for spec in shard.fits:
+        record = Record.load_if_current(results / spec.folder, spec, signals[spec.signal].sha256)
+        if record is not None:
+            records[spec.digest] = record
+            progress.begin(title(spec), 0, 0)
+            progress.end(f"{record.status} (finished before)")
+    missing = [spec for spec in shard.fits if spec.digest not in records]
+    batch = None if config.fit.batch == "auto" else config.fit.batch
+    for group in groups(missing, config.fit.device, batch):
+        chosen = [signals[spec.signal] for spec in group]
+        progress.begin(
+            title(group[0]) + (f" and {len(group) - 1} more" if len(group) > 1 else ""),
+            sum(signal.samples.size * signal.bits for signal in chosen),
+            group[0].iterations,
+        )
+        folders = [results / spec.folder for spec in group]
+        found = run_or_record_failures(group, chosen, folders, resources, progress)
+        for spec, record in zip(group, found, strict=True):
+            records[spec.digest] = record
+            seconds = f", {record.timing.fit:.1f} s" if record.timing else f": {record.error}"
+            progress.title = title(spec)
+            progress.end(f"{record.status} after {record.iterations} iterations{seconds}")
     stamp = []
     for spec in shard.fits:
-        folder, signal = results / spec.folder, signals[spec.signal]
-        progress.begin(
-            f"{spec.signal} {spec.method} seed {spec.seed}",
-            signal.samples.size * spec.bits,
-            spec.iterations,
-        )
-        record = Record.load_if_current(folder, spec, signal.sha256)
-        if record is None:
-            record = run_or_record_failure(
-                spec,
-                signal,
-                folder,
-                resources,
-                progress,
-            )
-            seconds = f", {record.timing.fit:.1f} s" if record.timing else f": {record.error}"
-            progress.end(f"{record.status} after {record.iterations} iterations{seconds}")
-        else:
-            progress.end(f"{record.status} (finished before)")
-        stamp.append({"spec_digest": spec.digest, "folder": spec.folder, "status": record.status})
+        status = records[spec.digest].status
+        stamp.append({"spec_digest": spec.digest, "folder": spec.folder, "status": status})
     return stamp
+
+
+def title(spec: FitSpec) -> str:
+    """Name of a fit in progress lines."""
+    return f"{spec.signal} {spec.method} seed {spec.seed}"
 
 
 if __name__ == "__main__":
