@@ -70,9 +70,8 @@ def main() -> None:
     table.to_csv(ROOT / "benchmarks/results/parity.csv", index=False)
     for name in ("compiled", "layerwise"):
         ratio = table[name] / table.plain_loop
-        print(
-            f"{name} / plain loop: median {ratio.median():.3f}, {ratio.min():.3f} to {ratio.max():.3f}"
-        )
+        low, middle, high = ratio.min(), ratio.median(), ratio.max()
+        print(f"{name} / plain loop: median {middle:.3f}, {low:.3f} to {high:.3f}")
 
 
 if __name__ == "__main__":
