@@ -172,6 +172,16 @@ class CompiledPass(Pass):
             **{name: array.data_ptr() for name, array in self.arrays.items()},
         )
 
+        count, threads = state.weights.shape[1], ctypes.c_int32(torch.get_num_threads())
+        settings = state.settings
+        constants = [ctypes.c_float(x) for x in (settings.beta1, settings.beta2, EPSILON)]
+        self.adam = []
+        for row in range(members):
+            buffers = (state.weights, state.gradients, state.mean, state.square)
+            pointers = [ctypes.c_void_p(buffer[row].data_ptr()) for buffer in buffers]
+            rates = ctypes.c_void_p(state.rates.data_ptr())
+            self.adam.append(((ctypes.c_int64(count), *pointers, rates), (*constants, threads)))
+
     def run(self, *, training, precision="float32"):
         """One pass; the results are copies, so that the next pass does not change them."""
         self.problem.gradients = self.arrays["gradients"].data_ptr() if training else None
@@ -182,16 +192,10 @@ class CompiledPass(Pass):
 
     def update(self):
         """`State.update` in one sweep over memory."""
-        state, settings = self.state, self.state.settings
-        factor = settings.rate_factor(state.step)
+        state = self.state
+        factor = state.settings.rate_factor(state.step)
         first, second = state.corrections()
-        for row in range(len(state.weights)):
-            buffers = (state.weights, state.gradients, state.mean, state.square)
+        for before, after in self.adam:
             library().adam_step(
-                ctypes.c_int64(state.weights.shape[1]),
-                *(ctypes.c_void_p(buffer[row].data_ptr()) for buffer in buffers),
-                ctypes.c_void_p(state.rates.data_ptr()),
-                *(ctypes.c_float(x) for x in (factor * first, second)),
-                *(ctypes.c_float(x) for x in (settings.beta1, settings.beta2, EPSILON)),
-                ctypes.c_int32(torch.get_num_threads()),
+                *before, ctypes.c_float(factor * first), ctypes.c_float(second), *after
             )

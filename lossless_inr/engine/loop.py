@@ -164,6 +164,13 @@ class Kept:
         better = (counts.errors[:, -1] < self.best) & torch.isfinite(counts.loss)
         self._copy(better, best=counts.errors[:, -1], best_decoded=counts.decoded)
 
+    def take_decoded(self, counts: Counts, rows: list[int]) -> None:
+        """Keep the integers of these rows: the host has seen that they are better."""
+        if len(rows) == len(counts.decoded):
+            self.best_decoded = counts.decoded
+        elif rows:
+            self.best_decoded[rows] = counts.decoded[rows]
+
     @torch.no_grad()
     def _copy(self, due: torch.Tensor, **new: torch.Tensor) -> None:
         if due.device.type == "cpu" and due.all():
@@ -290,7 +297,9 @@ class Loop:
             counts = self._counted(training=not last, precision=self.precision)
             self.unseen.append((counts.loss, counts.errors))
             if self.look_every > 1:  # else the look itself knows whether there is cause
-                self._offer(counts)
+                self.kept.offer_decoded(counts)
+                if self.exact:
+                    self.kept.offer_weights(self.iteration, counts, self.state.weights)
             scheduled = self.image and self.iteration in SSIM_SCHEDULE
             if last or scheduled or (self.iteration + 1) % self.look_every == 0:
                 self._look(counts, last, scheduled)
@@ -298,12 +307,6 @@ class Loop:
                     return
             self.passes.update()
             self.iteration += 1
-
-    def _offer(self, counts: Counts, weights: bool = True, decoded: bool = True) -> None:
-        if decoded:
-            self.kept.offer_decoded(counts)
-        if weights and self.exact:
-            self.kept.offer_weights(self.iteration, counts, self.state.weights)
 
     def _counted(self, training: bool, precision: str) -> Counts:
         """One pass, in smaller slices if memory runs out."""
@@ -324,23 +327,24 @@ class Loop:
 
     def _look(self, counts: Counts, last: bool, scheduled: bool) -> None:
         """Read what the device has counted; conclude the members that are done."""
-        losses = torch.stack([loss for loss, _ in self.unseen], dim=1).tolist()
-        errors = torch.stack([errors for _, errors in self.unseen], dim=1).tolist()
+        losses, errors = (
+            torch.stack(each, dim=1).tolist() if len(each) > 1 else each[0][:, None].tolist()
+            for each in zip(*self.unseen, strict=True)
+        )
         self.unseen.clear()
         for row, member in enumerate(self.members):
             member.read(losses[row], errors[row], self.exact)
         if self.look_every == 1:
-            self._offer(
-                counts,
-                weights=any(member.first_zero is not None for member in self.members),
-                decoded=any(member.improved for member in self.members),
-            )
+            self.kept.take_decoded(counts, [r for r, m in enumerate(self.members) if m.improved])
+            if self.exact and any(member.first_zero is not None for member in self.members):
+                self.kept.offer_weights(self.iteration, counts, self.state.weights)
         if not self.exact:
             self._check(last)
-        margins, zeros = self.kept.margin.tolist(), self.kept.iteration.tolist()
         seconds = self.watch.seconds()
-        for member, margin in zip(self.members, margins, strict=True):
-            if member.first_zero is not None and (last or margin >= self.settings.margin):
+        for row, member in enumerate(self.members):
+            if member.first_zero is not None and (
+                last or float(self.kept.margin[row]) >= self.settings.margin
+            ):
                 member.status = "lossless"
             elif last and member.status is None:
                 member.status = "budget_exhausted"
@@ -363,7 +367,7 @@ class Loop:
                 self.snapshot_due = self.iteration + SNAPSHOT_EVERY
             for row, member in enumerate(self.members):
                 if member.status:
-                    self._conclude(row, member, counts, margins[row], zeros[row])
+                    self._conclude(row, member, counts)
         apart = self.watch.apart
         for member in self.members:
             member.apart += (apart - self.looked[1]) / len(self.members)
@@ -408,12 +412,13 @@ class Loop:
         if value is not None:
             member.ssim[iteration] = value
 
-    def _conclude(self, row: int, member: Member, counts: Counts, margin: float, zero: int) -> None:
+    def _conclude(self, row: int, member: Member, counts: Counts) -> None:
         """Build the outcome of a member that is done."""
-        curve, margin_iterations = member.curve, zero
+        curve, margin, margin_iterations = member.curve, counts.margin[row], None
         decoded = counts.decoded[row]
         if member.status == "lossless":
             weights, decoded = self.kept.weights[row], self.batch.truth[row]
+            margin, margin_iterations = self.kept.margin[row], int(self.kept.iteration[row])
             iterations = member.first_zero
             if not self.settings.margin:  # the loop may have gone on until this look
                 for values in (curve.loss, curve.squared_error, curve.wrong_bits, curve.seconds):
@@ -442,8 +447,8 @@ class Loop:
             status=member.status,
             iterations=iterations,
             check_every=None if self.exact else self.look_every,
-            margin=margin if member.status == "lossless" else float(counts.margin[row]),
-            margin_iterations=margin_iterations if member.status == "lossless" else iterations,
+            margin=float(margin),
+            margin_iterations=iterations if margin_iterations is None else margin_iterations,
             curve=curve,
             state=state,
             decoded=decoded.cpu().numpy(),

@@ -201,7 +201,7 @@ struct Problem {
 namespace {
 
 struct Sums {
-    double loss = 0, weight = 0, margin = std::numeric_limits<double>::infinity();
+    double loss, weight, margin;
     std::vector<int64_t> errors;
     std::vector<float> gradient;  // weights in rows of padded(in) floats
 };
@@ -309,18 +309,26 @@ void count(const Problem& p, long n, const int64_t* decoded, const int64_t* trut
 struct Workspace {
     std::vector<std::vector<float>> inputs, slopes;  // of every layer: its input; cos of the last
     std::vector<float> outputs, delta, next, packed;
-    explicit Workspace(const Problem& p) {
+    void fit(const Problem& p) {
         long widest = 0;
         for (int l = 0; l <= p.layers; ++l) widest = std::max(widest, padded(p.sizes[l]));
+        inputs.resize(p.layers - 1);
+        slopes.resize(p.layers - 1);
         for (int l = 1; l < p.layers; ++l) {
-            inputs.emplace_back(p.block * padded(p.sizes[l]));
-            slopes.emplace_back(p.block * padded(p.sizes[l]));
+            inputs[l - 1].resize(p.block * padded(p.sizes[l]));
+            slopes[l - 1].resize(p.block * padded(p.sizes[l]));
         }
-        outputs.resize(p.block * widest);
-        delta.resize(p.block * widest);
-        next.resize(p.block * widest);
+        for (auto* buffer : {&outputs, &delta, &next}) buffer->resize(p.block * widest);
         packed.resize(packed_size(p.block, widest));
     }
+};
+
+// Kept between passes: fresh memory costs page faults, a third of a pass over a small image.
+struct Scratch {
+    std::mutex in_use;
+    std::vector<float> packed;
+    std::vector<Sums> sums;
+    std::vector<Workspace> work;
 };
 
 void run_rows(const Problem& p, const Layout& at, Workspace& work, int member, long begin, long end,
@@ -467,12 +475,18 @@ void sine_pass(const Problem* problem) {
     const long positions = p.rows / p.rows_per_position;
     // Whole networks per thread where they share out evenly, else every network in parts.
     const int parts = p.members % p.threads ? p.threads : 1;
-    std::vector<float> packed(p.members * at.packed);
-    std::vector<Sums> sums(p.members * parts);
+    static Scratch& scratch = *new Scratch;  // never destroyed: a thread may outlive the statics
+    std::lock_guard<std::mutex> lock(scratch.in_use);
+    std::vector<float>& packed = scratch.packed;
+    std::vector<Sums>& sums = scratch.sums;
+    std::vector<Workspace>& work = scratch.work;
+    packed.resize(p.members * at.packed);
+    sums.resize(p.members * parts);
+    work.resize(p.threads);
     Barrier barrier(p.threads);
     std::atomic<int> pack_task{0}, row_task{0}, sum_task{0};
 
-    in_threads(p.threads, [&](int) {
+    in_threads(p.threads, [&](int thread) {
         for (int t; (t = pack_task++) < p.members * p.layers;) {
             const int member = t / p.layers, l = t % p.layers, in = p.sizes[l], out = p.sizes[l + 1];
             const float* weight = p.weights + member * at.parameters + at.weight[l];
@@ -482,15 +496,17 @@ void sine_pass(const Problem* problem) {
             pack(in, out, weight, 1, in, p.scales[l], to + at.forward[l]);
             if (p.gradients) pack(out, in, weight, in, 1, p.scales[l], to + at.backward[l]);
         }
-        Workspace work(p);
+        work[thread].fit(p);
         barrier.wait();
         for (int t; (t = row_task++) < p.members * parts;) {
             const int member = t / parts, part = t % parts;
             Sums& mine = sums[t];
+            mine.loss = mine.weight = 0;
+            mine.margin = std::numeric_limits<double>::infinity();
             mine.errors.assign(p.bits + 1, 0);
             if (p.gradients) mine.gradient.assign(at.gradients, 0);
             const long from = positions * part / parts, to = positions * (part + 1) / parts;
-            run_rows(p, at, work, member, from * p.rows_per_position, to * p.rows_per_position,
+            run_rows(p, at, work[thread], member, from * p.rows_per_position, to * p.rows_per_position,
                      packed.data() + member * at.packed, mine);
         }
         barrier.wait();
