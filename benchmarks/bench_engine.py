@@ -29,7 +29,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -52,6 +51,7 @@ from lossless_inr.fitting.fit import (
     build_form,
     build_network,
     exact_float32,
+    peak_memory_mib,
     run_fit,
 )
 from lossless_inr.fitting.recipe import Recipe, load_recipes
@@ -273,20 +273,14 @@ class Bench:
         if kind == "full":
             return self.engine(row, self.case.budget)
         if kind == "memory":
-            before = peak_memory(self.case.device)
+            device = torch.device(self.case.device)
+            before = peak_memory_mib(device)
             if row in ("a", "b"):
                 self.plain(row == "a", 1)
             else:
                 self.engine(row, 1)
-            return peak_memory(self.case.device) - before
+            return peak_memory_mib(device) - before
         return [self.engine(row, 3000) for _ in range(REPEATS)]
-
-
-def peak_memory(device: str) -> float:
-    """Peak MiB of this process so far, on its device."""
-    if device == "cuda":
-        return torch.cuda.max_memory_allocated() / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
 def in_fresh_process(case: str, what: str, threads: int) -> Any:

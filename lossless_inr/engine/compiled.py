@@ -145,6 +145,9 @@ class CompiledPass(Pass):
         scales = [*self.networks[0].scales, 1.0]
         members = batch.members
         k = form.rows_per_sample
+        values = batch.targets.dtype == torch.float32
+        if values and state.settings.focus:
+            raise ValueError("the direct form has no focus")
         self.arrays = {
             "sizes": torch.tensor(sizes, dtype=torch.int32),
             "scales": torch.tensor(scales, dtype=torch.float32),
@@ -166,7 +169,7 @@ class CompiledPass(Pass):
             bits=form.bits,
             channels=form.channels,
             rows_per_position=k,
-            values=batch.targets.dtype == torch.float32,
+            values=values,
             rows=form.rows,
             focus=state.settings.focus,
             **{name: array.data_ptr() for name, array in self.arrays.items()},

@@ -148,7 +148,7 @@ class Kept:
         self.margin = torch.full((members,), -1.0, dtype=torch.float64, device=device)
         self.iteration = torch.full((members,), -1, dtype=torch.int64, device=device)
         self.best = torch.full((members,), torch.iinfo(torch.int64).max, device=device)
-        self.best_decoded = batch.truth.clone()
+        self.best_decoded = torch.zeros_like(batch.truth)
 
     def offer_weights(self, iteration: int, counts: Counts, weights: torch.Tensor) -> None:
         """Keep these weights if they are the first, or the safest, without a wrong bit."""
@@ -276,14 +276,14 @@ class Loop:
         self.batch = Batch(form, samples, device)
         self.state = State(networks, settings)
         self.passes = make_pass(networks, self.batch, self.state, compiled)
-        self.passes.slice_rows = slice_rows or slicing.chosen(self.passes, self.precision)
+        wanted = slice_rows or slicing.chosen(self.passes, self.precision)
+        self.passes.slice_rows = min(wanted, form.rows)
         self.passes.bind()
         self.kept = Kept(self.state, self.batch, settings.margin)
         self.members = [Member(k, s) for k, s in enumerate(samples)]
         self.unseen: list[tuple[torch.Tensor, torch.Tensor]] = []
         self.iteration = self.flops = self.rows_seen = 0
-        self.snapshot = (self.state.weights.clone(), self.batch.truth.clone())
-        self.snapshot_due = SNAPSHOT_EVERY
+        self.snapshot, self.snapshot_due = (), SNAPSHOT_EVERY
         self.watch, self.looked = Stopwatch(device), (0.0, 0.0)
 
     # --- one iteration ------------------------------------------------------------------
@@ -295,6 +295,8 @@ class Loop:
         while self.members:
             last = self.iteration == self.iterations
             counts = self._counted(training=not last, precision=self.precision)
+            if self.iteration == 0:
+                self.snapshot = (self.state.weights.clone(), counts.decoded.clone())
             self.unseen.append((counts.loss, counts.errors))
             if self.look_every > 1:  # else the look itself knows whether there is cause
                 self.kept.offer_decoded(counts)
@@ -319,7 +321,7 @@ class Loop:
                 smallest = self.passes.slice_rows <= self.form.rows_per_sample
                 if smallest or not _out_of_memory(error):
                     raise
-                self.passes.slice_rows = min(self.passes.slice_rows, self.form.rows) // 2
+                self.passes.slice_rows //= 2
                 self.passes.bind()
                 torch.cuda.empty_cache()
 
@@ -460,7 +462,7 @@ class Loop:
             seconds=member.seconds,
             evaluation_seconds=member.apart,
             engine=self.passes.name,
-            slice_rows=min(self.passes.slice_rows, self.form.rows),
+            slice_rows=self.passes.slice_rows,
         )
 
     # --- resuming -----------------------------------------------------------------------

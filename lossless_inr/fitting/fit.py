@@ -142,12 +142,17 @@ def _quality(wrong: int, squared: int, ssim: float | None, samples: int, bits: i
     )
 
 
-def _peak_memory_mib(device: torch.device) -> float:
+def peak_memory_mib(device: torch.device) -> float:
     """Peak of the device on CUDA, of the process (all its fits so far) on the CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+    try:
+        # getrusage's peak is inherited from the parent process on Linux; this one is our own.
+        status = Path("/proc/self/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) / 2**10
+    except (OSError, IndexError):
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 
 
 def curve_table(curve: Curve, bits: int) -> pd.DataFrame:
@@ -409,7 +414,7 @@ def _write_fit(
         timing=Timing(
             fit=outcome.seconds, evaluation=outcome.evaluation_seconds, saving=saving, **timing
         ),
-        peak_memory_mib=_peak_memory_mib(where),
+        peak_memory_mib=peak_memory_mib(where),
         provenance={
             "git": provenance.git_state(),
             "machine": provenance.machine(),

@@ -155,6 +155,77 @@ def test_a_recipe_with_networks_is_refused_for_any_other():
     assert "'sirne'" in line and "did you mean 'siren'?" in line
 
 
+# --- precision ----------------------------------------------------------------------------
+
+
+def write_recipes(folder, **recipes):
+    for name, data in recipes.items():
+        (folder / f"{name}.yaml").write_text(json.dumps(data))
+    return folder
+
+
+@pytest.mark.parametrize("precision", ["tf32", "bfloat16"])
+def test_a_recipe_for_direct_trains_in_float32_only(tmp_path, precision):
+    write_recipes(tmp_path, low=RECIPE | {"precision": precision})
+    line = refusal(load_recipes, tmp_path)
+    assert "low.yaml: precision" in line and "'direct'" in line and precision in line
+    write_recipes(tmp_path, low=RECIPE | {"precision": precision, "applies_to": FORMS[:2]})
+    assert FORMS[:2] == ["bithead", "bitplane"]
+    assert load_recipes(tmp_path)["low"].precision == precision
+
+
+def test_bfloat16_is_for_networks_from_128_wide_on():
+    recipe = Recipe(title="r", applies_to=["bithead"], precision="bfloat16")
+    found = [
+        recipe.resolve(**METHOD | {"width": width}, iterations=9).precision
+        for width in (64, 127, 128, 512)
+    ]
+    assert found == ["float32", "float32", "bfloat16", "bfloat16"]
+    tf32 = recipe.model_copy(update={"precision": "tf32"})
+    assert tf32.resolve(**METHOD, iterations=9).precision == "tf32"
+
+
+def test_shipped_recipes_of_lower_precision_differ_from_their_base_in_nothing_else():
+    for name, base, precision in (
+        ("published-tf32", "published", "tf32"),
+        ("fast-tf32", "fast", "tf32"),
+        ("fast-bf16", "fast", "bfloat16"),
+    ):
+        wide = METHOD | {"width": 256}
+        low, exact = (RECIPES[n].resolve(**wide, iterations=9) for n in (name, base))
+        assert low == exact.model_copy(update={"precision": precision})
+        assert exact.precision == "float32"
+        assert "direct" not in RECIPES[name].applies_to
+
+
+# --- recipes on top of others -------------------------------------------------------------
+
+
+def test_a_recipe_takes_over_the_keys_of_its_base_unless_it_sets_them(tmp_path):
+    base = RECIPE | {"rate": 3e-3, "warmup": 7}
+    write_recipes(tmp_path, a={"base": "z", "title": "a", "warmup": 2}, z=base)
+    found = load_recipes(tmp_path)
+    assert found["z"] == Recipe(**base)
+    assert found["a"] == Recipe(**base | {"title": "a", "warmup": 2})
+
+
+def test_an_unknown_base_is_refused_with_the_nearest_name(tmp_path):
+    write_recipes(tmp_path, quick={"base": "fsat", "title": "q"}, fast=RECIPE)
+    line = refusal(load_recipes, tmp_path)
+    assert "quick.yaml: base" in line and "did you mean 'fast'?" in line
+
+
+def test_a_base_of_a_base_is_refused(tmp_path):
+    write_recipes(tmp_path, a={"base": "b"}, b={"base": "c"}, c=RECIPE)
+    assert "a.yaml: base: 'b' has a base itself" in refusal(load_recipes, tmp_path)
+
+
+def test_a_wrong_key_of_a_recipe_with_a_base_is_refused_in_its_own_file(tmp_path):
+    write_recipes(tmp_path, a={"base": "z", "wamup": 2}, z=RECIPE)
+    line = refusal(load_recipes, tmp_path)
+    assert "a.yaml" in line and "wamup" in line and "warmup" in line
+
+
 # --- strict files: one line, file, key, nearest key ---------------------------------------
 
 
@@ -453,6 +524,8 @@ SETTINGS_CHANGES = {
     "floor": 0.5,
     "focus": 2.0,
     "output_init": "zero",
+    "precision": "tf32",
+    "margin": 1.0,
 }
 
 
@@ -489,7 +562,7 @@ def test_digest_survives_writing_and_reading():
 def test_digest_is_pinned():
     # A new value here means that every finished fit of every user is fitted again.
     spec = spec_of(noise_signal(), settings=Settings(), network_parameters={"omega_first": 30.0})
-    assert spec.digest[:12] == "2cc93e8b858b"
+    assert spec.digest[:12] == "172869c9d232"
 
 
 def test_folder_names_the_signal_the_method_and_the_seed():
@@ -547,7 +620,7 @@ def shipped(kind):
 
 @pytest.mark.parametrize("path", shipped("recipes"), ids=lambda p: p.stem)
 def test_every_shipped_recipe_loads_and_names_real_methods(path):
-    recipe = load(Recipe, path)
+    recipe = RECIPES[path.stem]
     assert set(recipe.applies_to) <= set(FORMS)
     assert set(recipe.networks) <= set(NETWORKS)
 

@@ -1,6 +1,7 @@
 import getpass
 import json
 import math
+import os
 import re
 import shutil
 import socket
@@ -13,6 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny import noise_signal, refusal, spec_of
 
+from lossless_inr.engine.loop import OutOfTime
 from lossless_inr.experiments.tables import (
     FIRST_COLUMNS,
     collect,
@@ -22,7 +24,19 @@ from lossless_inr.experiments.tables import (
     summary_table,
 )
 from lossless_inr.fitting import digests
-from lossless_inr.fitting.fit import choose_device, run_fit, run_or_record_failure
+from lossless_inr.fitting import fit as fitting
+from lossless_inr.fitting.fit import (
+    Resources,
+    choose_device,
+    group_key,
+    groups,
+    run_fit,
+    run_fits,
+    run_or_record_failure,
+    run_or_record_failures,
+    sole_writer,
+    use_threads,
+)
 from lossless_inr.fitting.recipe import Settings
 from lossless_inr.fitting.record import Record
 from lossless_inr.fitting.verify import verify
@@ -32,7 +46,7 @@ SIGNAL = noise_signal()
 SPECS = {
     "lossless": spec_of(SIGNAL),
     "exhausted": spec_of(SIGNAL, settings=Settings(rate=1.0), recipe="restless", iterations=2),
-    "runs off": spec_of(SIGNAL, settings=Settings(rate=1e30), recipe="off", hidden_layers=2),
+    "runs off": spec_of(SIGNAL, settings=Settings(rate=1e38), recipe="off", hidden_layers=2),
     # sin of infinity is no number: the very first loss is NaN.
     "never starts": spec_of(SIGNAL, network_parameters={"omega_first": 1e39}, recipe="never"),
     # Raises inside the fit: the direct form has no focus.
@@ -45,7 +59,9 @@ STATUSES = {
     "never starts": "diverged",
     "broken": "failed",
 }
-FILES = {"weights.safetensors", "curve.parquet", "decoded.npz", "record.json"}
+# The lock of a finished fit is free, but a lock file that is deleted can be held twice.
+LOCK = ".lock"
+FILES = {"weights.safetensors", "curve.parquet", "decoded.npz", "record.json", LOCK}
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +109,7 @@ def collected(results, *entries):
 
 
 @pytest.mark.parametrize("name", ["lossless", "exhausted", "runs off", "never starts"])
-def test_a_fit_writes_four_files_and_nothing_else(finished, name):
+def test_a_fit_writes_its_files_and_nothing_else(finished, name):
     folder = finished / SPECS[name].folder
     assert {path.name for path in folder.iterdir()} == FILES
     assert record_of(finished, name).status == STATUSES[name]
@@ -101,7 +117,7 @@ def test_a_fit_writes_four_files_and_nothing_else(finished, name):
 
 def test_a_fault_of_ours_leaves_a_record_that_says_so(finished):
     folder = finished / SPECS["broken"].folder
-    assert [path.name for path in folder.iterdir()] == ["record.json"]
+    assert {path.name for path in folder.iterdir()} == {"record.json", LOCK}
     record = record_of(finished, "broken")
     assert record.status == "failed"
     assert record.error == "ValueError: the direct form has no focus"
@@ -177,10 +193,108 @@ def test_an_absent_or_unknown_device_is_refused(tmp_path):
         assert choose_device("cuda").type == choose_device("auto").type == "cuda"
     else:
         assert choose_device("auto").type == "cpu"
-        options = {"device": "cuda"}
-        line = refusal(run_fit, SPECS["lossless"], SIGNAL, tmp_path / "fit", **options)
+        cuda = Resources(device="cuda")
+        line = refusal(run_fit, SPECS["lossless"], SIGNAL, tmp_path / "fit", cuda)
         assert "device: auto" in line
         assert not (tmp_path / "fit").exists()
+
+
+# --- how fits run on this machine -----------------------------------------------------------
+
+
+def test_more_threads_than_cores_are_cut_with_one_warning(caplog):
+    cores = os.cpu_count()
+    assert use_threads(cores) == cores and not caplog.records
+    assert use_threads(cores + 30) == torch.get_num_threads() == cores
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert str(cores + 30) in line and str(cores) in line
+
+
+def test_a_fit_that_another_process_is_writing_is_refused_and_left_alone(tmp_path):
+    with sole_writer([tmp_path]):
+        line = refusal(run_fit, SPECS["lossless"], SIGNAL, tmp_path)
+        assert str(tmp_path) in line and "another process" in line
+        assert {path.name for path in tmp_path.iterdir()} == {LOCK}
+    assert run_fit(SPECS["lossless"], SIGNAL, tmp_path).status == "lossless"
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_the_slice_is_clamped_to_the_signal_and_an_empty_one_refused(tmp_path, compiled):
+    options = Resources(slice_rows=10**9, compiled=compiled)
+    assert run_fit(SPECS["lossless"], SIGNAL, tmp_path, options).slice_rows == 36
+    with pytest.raises(ValueError, match="slice_rows"):
+        run_fit(SPECS["lossless"], SIGNAL, tmp_path, Resources(slice_rows=0))
+
+
+def test_a_fit_that_is_out_of_time_keeps_its_state_and_goes_on_to_the_same_record(tmp_path):
+    spec = spec_of(SIGNAL, settings=Settings(), iterations=40)
+    whole = run_fit(spec, SIGNAL, tmp_path / "whole")
+    parts = 0
+    while not (tmp_path / "parts/record.json").exists():
+        try:
+            # In the past: every look is one too many, so each part is one iteration.
+            run_fit(spec, SIGNAL, tmp_path / "parts", Resources(deadline=0.0))
+        except OutOfTime:
+            parts += 1
+            assert (tmp_path / "parts/state.safetensors").exists()
+    resumed = Record.load(tmp_path / "parts/record.json")
+    assert parts == 40
+    assert not (tmp_path / "parts/state.safetensors").exists()
+    differing = {"timing", "provenance", "peak_memory_mib"}
+    assert resumed.model_dump(exclude=differing) == whole.model_dump(exclude=differing)
+    one, other = (load_file(tmp_path / name / "weights.safetensors") for name in ("whole", "parts"))
+    assert all(torch.equal(one[key], other[key]) for key in one)
+    curves = [pd.read_parquet(tmp_path / n / "curve.parquet") for n in ("whole", "parts")]
+    pd.testing.assert_frame_equal(*(curve.drop(columns="seconds") for curve in curves))
+    assert curves[1].seconds.is_monotonic_increasing
+    assert resumed.timing.fit >= curves[1].seconds.iloc[-2]
+
+
+def test_a_batch_writes_the_record_of_each_fit_as_if_it_were_alone(tmp_path):
+    signals = [noise_signal(), noise_signal(name="tiny/6x6/other")]
+    signals[1].samples[:] = 255 - signals[1].samples
+    specs = [spec_of(signal, seed=seed) for signal in signals for seed in (0, 1)]
+    chosen = [signals[0], signals[0], signals[1], signals[1]]
+    folders = [tmp_path / str(k) for k in range(4)]
+    records = run_fits(specs, chosen, folders)
+    for spec, signal, folder, record in zip(specs, chosen, folders, records, strict=True):
+        assert Record.load(folder / "record.json") == record
+        assert record.spec == spec and record.timing.batch == 4 and not record.timing.exclusive
+        alone = run_fit(spec, signal, tmp_path / "alone")
+        assert (alone.status, alone.iterations) == (record.status, record.iterations)
+        assert alone.flops == record.flops
+        assert verify(record, signal, folder).verified
+
+
+def test_a_batch_of_fits_of_different_settings_is_a_mistake(tmp_path):
+    specs = [SPECS["lossless"], SPECS["exhausted"]]
+    with pytest.raises(ValueError, match="signal and seed"):
+        run_fits(specs, [SIGNAL, SIGNAL], [tmp_path / "a", tmp_path / "b"])
+
+
+def test_groups_hold_fits_that_differ_by_signal_and_seed_only():
+    seeds = [spec_of(SIGNAL, seed=seed) for seed in range(5)]
+    other = spec_of(SIGNAL, width=20)
+    mixed = [seeds[0], other, *seeds[1:]]
+    assert groups(mixed, "cpu", None) == [[spec] for spec in mixed]
+    assert groups(mixed, "cpu", 4) == [seeds[:4], [other], seeds[4:]]
+    assert group_key(seeds[0]) == group_key(seeds[1]) != group_key(other)
+
+
+def test_a_fault_in_a_batch_costs_only_the_fit_that_has_it(tmp_path, monkeypatch):
+    specs = [spec_of(SIGNAL, seed=seed) for seed in range(3)]
+    folders = [tmp_path / str(seed) for seed in range(3)]
+    build = fitting.build_network
+
+    def broken(spec, form):
+        if spec.seed == 1:
+            raise RuntimeError("no such luck")
+        return build(spec, form)
+
+    monkeypatch.setattr(fitting, "build_network", broken)
+    records = run_or_record_failures(specs, [SIGNAL] * 3, folders)
+    assert [record.status for record in records] == ["lossless", "failed", "lossless"]
+    assert records[1].error == "RuntimeError: no such luck"
 
 
 # --- reading records ----------------------------------------------------------------------
@@ -434,7 +548,24 @@ def test_an_experiments_table_has_its_own_fits_in_its_own_order(results):
 def test_median_iterations_count_censored_fits_as_longer(iterations, reached, budget, expected):
     status = ["lossless" if r else "budget_exhausted" for r in reached]
     group = pd.DataFrame({"iterations": iterations, "status": status, "budget": budget})
+    group["exactness"] = "exact"
     assert median_iterations(group) == expected
+    # Where training was less than float32, the text says how the count was found.
+    group["exactness"] = ["checked every 4"] * len(group)
+    value, text = median_iterations(group)
+    assert value == expected[0]
+    assert text == expected[1] + (", checked every 4" if value is not None else "")
+
+
+def test_the_table_says_how_a_zero_was_found(results):
+    exact = entry_of(results, "lossless")
+    spec = record_of(results, "lossless").spec.model_copy(update={"seed": 9})
+    checked = entry_of(
+        results, "lossless", spec=spec, spec_digest=spec.digest, check_every=4, precision="bfloat16"
+    )
+    table = collected(results, exact, checked)
+    assert table.exactness.tolist() == ["exact", "checked every 4"]
+    assert table.precision.tolist() == ["float32", "bfloat16"]
 
 
 def seed_entry(results, name, seed, **quality):

@@ -7,9 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from lossless_inr import registry
+from lossless_inr.engine import compiled
+from lossless_inr.engine.loop import fit_many
+from lossless_inr.engine.passes import AutogradPass, LayerwisePass
 from lossless_inr.errors import UserError
+from lossless_inr.fitting.fit import build_network
 from lossless_inr.fitting.recipe import Settings
 from lossless_inr.fitting.record import FitSpec
 from lossless_inr.signals import Signal
@@ -18,8 +23,12 @@ from lossless_inr.signals.signal import sample_dtype
 ROOT = Path(__file__).resolve().parents[2]
 FORMS = registry.names("representation")
 NETWORKS = registry.names("network")
+PASSES = {kind.name: kind for kind in (compiled.CompiledPass, LayerwisePass, AutogradPass)}
+CPU = torch.device("cpu")
 # Lossless within some 10 updates on a 6x6 signal of 8 bits.
 QUICK = Settings(rate=3e-3, output_factor=20.0, bias_factor=0.2, beta2=0.95, focus=1.0)
+# The direct form on 1 bit.
+DIRECT = Settings(rate=1e-3, output_factor=20.0)
 
 
 def build_form(name, shape, bits):
@@ -56,6 +65,63 @@ def spec_of(signal, **changes):
         "seed": 0,
     }
     return FitSpec(**values | changes)
+
+
+def truth_of(signal):
+    return signal.samples.astype(np.int64).reshape(-1, signal.samples.shape[-1])
+
+
+def sine(z, index):
+    """A plain function: the engine has no slope for it, so autograd finds the gradients."""
+    return torch.sin(z)
+
+
+def begin(signal, spec, kind=None):
+    """Form and fresh network of a fit; of a kind of pass if one is named."""
+    form = build_form(spec.representation, signal.samples.shape, signal.bits)
+    network = build_network(spec, form)
+    if kind == "compiled" and compiled.library() is None:
+        pytest.skip("the compiled pass needs a C++ compiler")
+    if kind == "autograd":
+        network.activation = sine
+    return form, network
+
+
+def run_many(signals, specs, kind=None, **options):
+    """Outcomes of fits in one batch, by the kind of pass that is named."""
+    networks = []
+    for signal, spec in zip(signals, specs, strict=True):
+        form, network = begin(signal, spec, kind)
+        networks.append(network)
+    options = {"iterations": specs[0].iterations, "device": CPU} | options
+    outcomes = fit_many(
+        networks,
+        form,
+        [signal.samples for signal in signals],
+        specs[0].settings,
+        compiled=kind in (None, "compiled"),
+        **options,
+    )
+    assert kind is None or {outcome.engine for outcome in outcomes} == {kind}
+    return outcomes
+
+
+def run(signal, spec, kind=None, **options):
+    """Outcome of one fit, by the kind of pass that is named."""
+    (outcome,) = run_many([signal], [spec], kind, **options)
+    return outcome
+
+
+def decoded_by(form, network, state):
+    """Integers of these weights, by the network itself."""
+    network.load_state_dict(state)
+    with torch.no_grad():
+        return form.decode(network(form.coordinates())).numpy()
+
+
+def same_tensors(one, other):
+    """Whether two dictionaries hold the same numbers, bit for bit."""
+    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
 
 
 def refusal(action, *arguments, **options):
