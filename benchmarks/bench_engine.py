@@ -11,12 +11,13 @@ e        the same rates on the bit head, which is another representation and not
 f        the `fast` recipe on the bit head: focus, warm-up, decay
 f-torch  the same without the compiled pass
 f-coord  the `fast` recipe on the paper's coordinate form
-g-bf16   row f with bfloat16 products in training (from 128 wide on), g-tf32 with TF32 (CUDA)
+g-bf16   row f with bfloat16 products in training (from 128 wide on, where the machine's bfloat16
+         products are faster than its float32 ones), g-tf32 with TF32 (CUDA)
 
 Seconds of (a) to (c) are the median seconds per iteration, taken in turns, times the iteration
 count of a full run of their own: (b) and (c) run to their end once per case (the full run's own
 seconds stand beside the product); (a) has the count of (b), whose arithmetic it shares. The other
-rows are full runs, median of 5. Fit time excludes import, building, calibration, saving and
+rows are full runs, median of 5 (of 3 where one takes longer than 20 s). Fit time excludes import, building, calibration, saving and
 verification. A fit counts only if its saved weights decode to the signal under every setting of
 verify.py. Peak memory is the growth of a fresh process over its start.
 
@@ -70,7 +71,8 @@ RATES = Recipe(
 )
 # Steps of each of (a), (b), (c) that are timed, in turns of TURN.
 STEPS, TURN = 20, 5
-REPEATS = 5
+# Full runs of each other row: fewer where one takes minutes.
+REPEATS, SLOW_REPEATS, SLOW = 5, 3, 20.0
 LABELS = {
     "a": "published loop",
     "b": "published loop, nothing saved or logged",
@@ -113,7 +115,7 @@ class Case:
         rows = ["d", "e", "f", "f-torch", "f-coord"]
         if self.device == "cuda":
             return ["d", "e", "f", "f-coord", "g-bf16", "g-tf32"]
-        return rows + (["g-bf16"] if self.width >= 128 else [])
+        return rows + (["g-bf16"] if self.width >= 128 and bfloat16_pays() else [])
 
 
 CASES = {
@@ -173,6 +175,20 @@ def matmul_peak(device: str) -> float:
         synchronise(device)
         times.append(time.perf_counter() - start)
     return 2 * side**3 / min(times)
+
+
+def bfloat16_pays() -> bool:
+    """Whether this CPU multiplies bfloat16 matrices faster than float32 ones."""
+    seconds = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        a, b = (torch.randn(512, 512).to(dtype) for _ in range(2))
+        times = []
+        for _ in range(5):
+            start = time.perf_counter()
+            a @ b
+            times.append(time.perf_counter() - start)
+        seconds[dtype] = min(times)
+    return seconds[torch.bfloat16] < seconds[torch.float32]
 
 
 def synchronise(device: str) -> None:
@@ -280,7 +296,9 @@ class Bench:
             else:
                 self.engine(row, 1)
             return peak_memory_mib(device) - before
-        return [self.engine(row, 3000) for _ in range(REPEATS)]
+        runs = [self.engine(row, 3000)]
+        repeats = SLOW_REPEATS if runs[0]["seconds"] > SLOW else REPEATS
+        return runs + [self.engine(row, 3000) for _ in range(repeats - 1)]
 
 
 def in_fresh_process(case: str, what: str, threads: int) -> Any:

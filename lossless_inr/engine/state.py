@@ -1,8 +1,9 @@
 """Weights, gradients and Adam's moments of several networks of one shape, one row each.
 
-A row holds a network's real numbers in the order of `named_parameters()`; complex parameters are
-pairs. One flat buffer makes the optimiser, the copy at the first zero, checkpoints and dropping
-a finished network a matter of rows.
+A row holds a network's real numbers in the order of `named_parameters()`. Complex parameters come
+first and as pairs: a view as complex numbers must begin at an even place. One flat buffer makes
+the optimiser, the copy at the first zero, checkpoints and dropping a finished network a matter of
+rows.
 """
 
 from __future__ import annotations
@@ -22,6 +23,11 @@ def real(parameter: torch.Tensor) -> torch.Tensor:
     return torch.view_as_real(parameter) if parameter.is_complex() else parameter
 
 
+def ordered(network: nn.Module) -> list[tuple[str, nn.Parameter]]:
+    """Names and parameters in the order of a row."""
+    return sorted(network.named_parameters(), key=lambda item: not item[1].is_complex())
+
+
 class State:
     """Training state of B networks ("members") of one shape.
 
@@ -34,7 +40,8 @@ class State:
     Attributes
     ----------
     weights, gradients, mean, square : Tensor, (B, P)
-        P is the number of real numbers of one network.
+        P is the number of real numbers of one network, and one more if a complex network's is
+        odd.
     rates : Tensor, (P,)
         Each parameter's learning rate before warm-up and decay.
     step : int
@@ -43,26 +50,34 @@ class State:
 
     def __init__(self, networks: list[nn.Module], settings: Settings):
         self.settings, self.step = settings, 0
-        self.shapes = {name: real(p).shape for name, p in networks[0].named_parameters()}
+        parameters = ordered(networks[0])
+        self.shapes = {name: real(p).shape for name, p in parameters}
+        count = sum(math.prod(shape) for shape in self.shapes.values())
+        self.padding = count % 2 if any(p.is_complex() for _, p in parameters) else 0
+        spare = real(parameters[0][1].detach()).new_zeros(self.padding)
         self.weights = torch.stack(
-            [torch.cat([real(p.detach()).reshape(-1) for p in n.parameters()]) for n in networks]
+            [
+                torch.cat([*(real(p.detach()).reshape(-1) for _, p in ordered(n)), spare])
+                for n in networks
+            ]
         )
         self.gradients = torch.zeros_like(self.weights)
         self.mean = torch.zeros_like(self.weights)
         self.square = torch.zeros_like(self.weights)
         last = {id(p) for p in networks[0].layers[-1].parameters()}
         rates = []
-        for name, parameter in networks[0].named_parameters():
+        for name, parameter in parameters:
             rate = settings.rate
             rate *= settings.output_factor if id(parameter) in last else 1.0
             rate *= settings.bias_factor if name.endswith("bias") else 1.0
             rates.append(torch.full((real(parameter).numel(),), rate, dtype=torch.float64))
+        rates.append(torch.zeros(self.padding, dtype=torch.float64))
         self.rates = torch.cat(rates).to(self.weights)
 
     def views(self, buffer: torch.Tensor) -> dict[str, torch.Tensor]:
         """Name -> view of a (B, P) or (P,) buffer in the parameter's shape, after the row axis."""
         sizes = [math.prod(shape) for shape in self.shapes.values()]
-        parts = buffer.split(sizes, dim=-1)
+        parts = buffer.split([*sizes, self.padding], dim=-1)[:-1]
         return {
             name: part.unflatten(-1, tuple(shape))
             for (name, shape), part in zip(self.shapes.items(), parts, strict=True)

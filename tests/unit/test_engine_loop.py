@@ -105,9 +105,9 @@ def test_iterations_to_lossless_are_those_of_a_loop_that_looks_after_each_update
 
 @pytest.mark.parametrize("network_name", NETWORKS)
 def test_every_network_has_the_first_zero_of_a_loop_that_looks_after_each_update(network_name):
-    signal = noise_signal(bits=4)
+    signal = noise_signal(bits=1)
     settings = QUICK.model_copy(update={"rate": 1e-2 if "_pe" in network_name else 1e-3})
-    spec = spec_of(signal, network=network_name, settings=settings)
+    spec = spec_of(signal, network=network_name, width=32, settings=settings)
     form, network = begin(signal, spec)
     expected = naive_iterations(network, form, signal.samples, settings, spec.iterations)
     outcome = run(signal, spec)
