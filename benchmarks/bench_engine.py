@@ -17,9 +17,10 @@ g-bf16   row f with bfloat16 products in training (from 128 wide on, where the m
 Seconds of (a) to (c) are the median seconds per iteration, taken in turns, times the iteration
 count of a full run of their own: (b) and (c) run to their end once per case (the full run's own
 seconds stand beside the product); (a) has the count of (b), whose arithmetic it shares. The other
-rows are full runs, median of 5 (of 3 where one takes longer than 20 s). Fit time excludes import, building, calibration, saving and
-verification. A fit counts only if its saved weights decode to the signal under every setting of
-verify.py. Peak memory is the growth of a fresh process over its start.
+rows are full runs, median of 5 (of 3 where one takes longer than 20 s). Fit time excludes import,
+building, calibration, saving and verification. A fit counts only if its saved weights decode to
+the signal under every setting of verify.py. Peak memory is the growth of a fresh process over its
+start.
 
     make bench-engine            # the CPU cases, about half an hour on two cores
     FULL=1 make bench-engine     # and those that need a GPU

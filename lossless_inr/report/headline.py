@@ -45,8 +45,8 @@ def speedups(fits: pd.DataFrame) -> list[dict]:
     """Every lossless method against the paper's method and recipe on the same signal.
 
     Ratios compare medians over seeds. Where the published fit ran out of budget the ratio is a
-    lower bound. Seconds are compared only between fits of the same device, processor, threads
-    and exclusiveness.
+    lower bound. Seconds are compared only between fits of the same device, processor, threads,
+    exclusiveness, size of batch and kind of pass.
     """
     base = fits[(fits.representation == "bitplane") & (fits.recipe == "published")]
     rows = []
@@ -55,7 +55,7 @@ def speedups(fits: pd.DataFrame) -> list[dict]:
         for _, group in others.groupby("method", sort=False):
             if not (group.status == "lossless").all():
                 continue
-            same = ["device", "processor", "threads", "exclusive"]
+            same = ["device", "processor", "threads", "exclusive", "batch", "engine"]
             comparable = all((group[key] == reference[key]).all() for key in same)
             rows.append(
                 {

@@ -1,6 +1,7 @@
 """Several fits at once: each has the outcome that it has alone."""
 
 import math
+import time
 
 import numpy as np
 import pytest
@@ -167,16 +168,45 @@ def test_a_member_that_exhausts_its_budget_stays_beside_ones_that_finish(kind):
         assert outcome.status == expected
 
 
+class Clock:
+    """Time that passes when it is told to."""
+
+    now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
 @every_kind
-def test_seconds_of_members_are_shares_that_add_up(kind):
-    signals, specs = members(count=3)
-    outcomes = run_many(signals, specs, kind)
+@pytest.mark.parametrize("count", [1, 3])
+def test_seconds_are_shares_of_the_passes_and_of_nothing_else(kind, count, monkeypatch):
+    signals, specs = members(count=count)
+    begin(signals[0], specs[0], kind)  # whatever is built or measured first
+    clock = Clock()
+    monkeypatch.setattr(time, "perf_counter", clock)
+    evaluate = PASSES[kind].run
+    present = []
+
+    def one_second(self, **options):
+        clock.now += 1.0
+        present.append(self.batch.members)
+        return evaluate(self, **options)
+
+    def report(iteration, wrong):
+        clock.now += 10.0
+
+    def write_files(number, outcome):
+        clock.now += 1000.0
+
+    monkeypatch.setattr(PASSES[kind], "run", one_second)
+    outcomes = run_many(signals, specs, kind, progress=report, finished=write_files)
+    shares = np.cumsum([1 / members for members in present])
     for outcome in outcomes:
-        assert outcome.curve.seconds == sorted(outcome.curve.seconds)
-        assert 0 < outcome.curve.seconds[-1] <= outcome.seconds
-    # Each pays an equal share while it is there, so who stays longer has paid more.
-    by_time = sorted(outcomes, key=lambda outcome: outcome.iterations)
-    assert [o.seconds for o in by_time] == sorted(o.seconds for o in by_time)
+        assert outcome.curve.seconds == pytest.approx(shares[: outcome.iterations + 1])
+        assert outcome.seconds == pytest.approx(shares[outcome.iterations])
+        assert outcome.evaluation_seconds == pytest.approx(10 * shares[outcome.iterations])
+    total = sum(outcome.seconds for outcome in outcomes)
+    assert total == pytest.approx(len(present))
 
 
 def test_progress_of_a_batch_is_that_of_all_its_members():

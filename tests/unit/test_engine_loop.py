@@ -323,9 +323,13 @@ def poisoned(signal, spec, kind, after, look_every):
 
 
 @every_kind
-# Snapshots are due from iteration 50 on: found before, at, right after and long after one.
-@pytest.mark.parametrize(("after", "look_every"), [(40, 1), (49, 1), (55, 1), (47, 16), (99, 1)])
-def test_a_diverged_fit_has_good_weights_wherever_it_diverged(kind, after, look_every):
+# Weights are copied at the first look from iteration 50 on, then from 100 on: NaN before, at, and
+# after such a look, and after one whose next look is the one at which a copy is due.
+@pytest.mark.parametrize(
+    ("after", "look_every", "good"),
+    [(40, 1, 0), (49, 1, 0), (55, 1, 50), (47, 16, 0), (99, 1, 50), (101, 1, 100)],
+)
+def test_a_diverged_fit_has_good_weights_wherever_it_diverged(kind, after, look_every, good):
     signal = noise_signal(bits=8)
     spec = spec_of(signal, settings=PUBLISHED)
     form, network, outcome = poisoned(signal, spec, kind, after, look_every)
@@ -335,6 +339,8 @@ def test_a_diverged_fit_has_good_weights_wherever_it_diverged(kind, after, look_
     with torch.no_grad():
         margin = float(form.margin(network(form.coordinates())))
     assert outcome.margin == pytest.approx(margin, abs=1e-5)
+    assert outcome.margin_iterations == good
+    assert same_tensors(outcome.state, run(signal, spec, kind, iterations=good).state)
 
 
 # --- schedule and optimiser ---------------------------------------------------------------

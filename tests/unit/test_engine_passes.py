@@ -1,4 +1,5 @@
 import copy
+import functools
 import math
 import os
 import signal as signals
@@ -101,6 +102,19 @@ every_pass = pytest.mark.parametrize(
 )
 
 
+@functools.cache
+def reference(network, name, shape, bits, width, members, focus):
+    """Signals and specifications of some fits, and what each must compute; all kinds share it."""
+    signals = [signal_of(random_samples(shape, bits, m), bits, f"s{m}") for m in range(members)]
+    changes = {"network": network, "representation": name, "width": width, "hidden_layers": 2}
+    specs = [spec_of(signal, seed=m, **changes) for m, signal in enumerate(signals)]
+    expected = []
+    for signal, spec in zip(signals, specs, strict=True):
+        form, fresh = begin(signal, spec)
+        expected.append(by_autograd(fresh, form, truth_of(signal), focus))
+    return signals, specs, expected
+
+
 @every_pass
 @pytest.mark.parametrize("name", FORMS)
 @pytest.mark.parametrize("shape", [(5, 4, 3), (19, 2)], ids=["image", "sound"])
@@ -108,16 +122,9 @@ every_pass = pytest.mark.parametrize(
 def test_every_pass_gives_the_numbers_of_autograd_in_float64(kind, threads, name, shape, bits):
     for width, members, focus, slice_rows in CASES:
         focus = 0.0 if name == "direct" else focus
-        samples = [signal_of(random_samples(shape, bits, m), bits, f"s{m}") for m in range(members)]
-        fits = [
-            begin(s, spec_of(s, representation=name, width=width, hidden_layers=2, seed=m), kind)
-            for m, s in enumerate(samples)
-        ]
+        samples, specs, expected = reference("siren", name, shape, bits, width, members, focus)
+        fits = [begin(s, spec, kind) for s, spec in zip(samples, specs, strict=True)]
         form, networks = fits[0][0], [network for _, network in fits]
-        expected = [
-            by_autograd(network, form, truth_of(s), focus)
-            for network, s in zip(networks, samples, strict=True)
-        ]
         settings = Settings(focus=focus)
         torch.set_num_threads(threads)
         passes = batch_of(kind, networks, form, [s.samples for s in samples], settings, slice_rows)
@@ -153,25 +160,17 @@ def test_every_pass_gives_the_numbers_of_autograd_in_float64(kind, threads, name
 def test_gradient_by_slices_is_the_gradient_of_the_whole_batch(
     kind, network_name, name, focus, shape
 ):
-    samples = [random_samples(shape, 4, seed) for seed in range(2)]
-    networks = []
-    for seed, each in enumerate(samples):
-        signal = signal_of(each, 4)
-        spec = spec_of(
-            signal, network=network_name, representation=name, hidden_layers=2, seed=seed
-        )
-        form, network = begin(signal, spec)
-        networks.append(in_double(network))
-    if kind == "layerwise" and not LayerwisePass.fits(networks[0]):
+    signals, specs, expected = reference(network_name, name, shape, 4, 16, 2, focus)
+    fits = [begin(signal, spec) for signal, spec in zip(signals, specs, strict=True)]
+    form = fits[0][0]
+    if kind == "layerwise" and not LayerwisePass.fits(fits[0][1]):
         assert network_name == "wire"  # complex; every other network has its slope written out
         return
-    expected = [
-        by_autograd(network, form, each.astype(np.int64).reshape(-1, shape[-1]), focus)
-        for network, each in zip(networks, samples, strict=True)
-    ]
-    for slice_rows in (1, 7, 40, form.rows):
-        fresh = [copy.deepcopy(network) for network in networks]
-        passes = batch_of(kind, fresh, form, samples, Settings(focus=focus), slice_rows)
+    # Whole positions of the bitplane form are 4 rows.
+    for slice_rows in (13, form.rows):
+        networks = [in_double(network) for _, network in fits]
+        samples = [signal.samples for signal in signals]
+        passes = batch_of(kind, networks, form, samples, Settings(focus=focus), slice_rows)
         passes.batch.coordinates = passes.batch.coordinates.double()
         counts = passes.run(training=True)
         for m, (loss, gradient, outputs) in enumerate(expected):

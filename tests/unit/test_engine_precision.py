@@ -1,12 +1,20 @@
 """Training in less than float32: only a pass in float32 may find a zero."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 from tiny import CPU, QUICK, begin, decoded_by, noise_signal, run, spec_of, truth_of
 
+from lossless_inr.engine import compiled
 from lossless_inr.engine.loop import Loop, fit, used_precision
+from lossless_inr.engine.passes import LayerwisePass
 from lossless_inr.engine.settings import Settings
+from lossless_inr.fitting.fit import run_fit
+from lossless_inr.fitting.recipe import Recipe
+from lossless_inr.fitting.verify import verify
+from lossless_inr.metrics import count_errors, wrong_bits_per_plane
 
 LOW = QUICK.model_copy(update={"precision": "bfloat16"})
 
@@ -106,3 +114,138 @@ def test_values_are_never_trained_in_less_than_float32(precision):
     spec = spec_of(signal, representation="direct", settings=settings)
     with pytest.raises(ValueError, match="trains in float32"):
         run(signal, spec)
+
+
+@pytest.mark.parametrize("iterations", [0, 3, 6, 7])
+@pytest.mark.parametrize("look_every", [1, 4])
+def test_an_exhausted_fit_has_the_integers_of_its_weights_in_float32(iterations, look_every):
+    signal = noise_signal()
+    spec = low_spec(signal)
+    outcome = run(signal, spec, iterations=iterations, look_every=look_every)
+    assert (outcome.status, outcome.iterations) == ("budget_exhausted", iterations)
+    form, network = begin(signal, spec)
+    decoded = decoded_by(form, network, outcome.state)
+    np.testing.assert_array_equal(outcome.decoded, decoded)
+    with torch.no_grad():
+        margin = float(form.margin(network(form.coordinates())))
+    assert outcome.margin == pytest.approx(margin, rel=1e-3)
+
+
+def test_the_record_of_an_exhausted_fit_is_reproduced_from_its_weights(tmp_path):
+    signal = noise_signal()
+    record = run_fit(low_spec(signal, iterations=6), signal, tmp_path)
+    assert (record.status, record.precision) == ("budget_exhausted", "bfloat16")
+    assert record.check_every == 4
+    assert verify(record, signal, tmp_path).reproduced
+    with np.load(tmp_path / "decoded.npz") as archive:
+        last = archive["last"]
+    assert record.last.wrong_bits == np.unpackbits(last ^ signal.samples).sum()
+    assert record.last.squared_error == ((last.astype(int) - signal.samples) ** 2).sum()
+    assert record.best.wrong_bits <= record.last.wrong_bits
+    assert record.best.squared_error <= record.last.squared_error
+
+
+@pytest.mark.parametrize("after", [7, 55])
+def test_a_diverged_fit_has_the_integers_of_its_weights_in_float32(after):
+    signal = noise_signal()
+    settings = Settings(precision="bfloat16")
+    spec = spec_of(signal, settings=settings, width=24, hidden_layers=2)
+    form, network = begin(signal, spec)
+    outcomes = []
+
+    def poison(iteration, wrong):
+        if iteration == after:
+            loop.state.weights.fill_(math.nan)
+
+    loop = Loop(
+        [network],
+        form,
+        [signal.samples],
+        settings,
+        iterations=100,
+        device=CPU,
+        look_every=4,
+        progress=poison,
+        finished=lambda number, outcome: outcomes.append(outcome),
+    )
+    loop.run()
+    (outcome,) = outcomes
+    assert (outcome.status, outcome.iterations) == ("diverged", after + 1)
+    np.testing.assert_array_equal(outcome.decoded, decoded_by(form, network, outcome.state))
+
+
+def unlucky(monkeypatch):
+    """Rounding always costs training the lowest bit of one integer; the checks see it right."""
+    run_pass = LayerwisePass.run
+
+    def one_bit_off(self, *, training, precision="float32"):
+        counts = run_pass(self, training=training, precision=precision)
+        if precision != "float32":
+            truth = self.batch.truth
+            counts.decoded[:, 0] = truth[:, 0] ^ 1
+            wrong = wrong_bits_per_plane(counts.decoded, truth, 8, (1, 2))
+            counts.errors = torch.stack(
+                [*wrong, count_errors(counts.decoded, truth, (1, 2))], dim=1
+            )
+        return counts
+
+    monkeypatch.setattr(LayerwisePass, "run", one_bit_off)
+
+
+def test_the_best_of_a_lossless_fit_is_lossless_even_if_training_never_saw_it(
+    monkeypatch, tmp_path
+):
+    signal = noise_signal()
+    unlucky(monkeypatch)
+    outcome = run(signal, low_spec(signal), look_every=1)
+    assert outcome.status == "lossless"
+    assert min(map(sum, outcome.curve.wrong_bits)) == 1
+    np.testing.assert_array_equal(outcome.decoded, truth_of(signal))
+    np.testing.assert_array_equal(outcome.best_decoded, truth_of(signal))
+    assert outcome.best_iteration == outcome.iterations
+    record = run_fit(low_spec(signal), signal, tmp_path)
+    assert record.status == "lossless"
+    for quality in (record.best, record.last):
+        assert (quality.wrong_bits, quality.squared_error, quality.psnr) == (0, 0, math.inf)
+
+
+def test_a_zero_at_the_end_of_the_budget_is_checked_for(monkeypatch):
+    signal = noise_signal()
+    needed = run(signal, low_spec(signal), look_every=1).iterations
+    # The end is looked at although it is no multiple of the interval, and training is far off.
+    unlucky(monkeypatch)
+    outcome = run(signal, low_spec(signal), iterations=needed, look_every=1000)
+    assert (outcome.status, outcome.iterations) == ("lossless", needed)
+
+
+def test_128_wide_networks_train_in_bfloat16_by_their_recipe(tmp_path):
+    recipe = Recipe(
+        title="r",
+        applies_to=["bithead"],
+        rate=1e-3,
+        output_factor=20.0,
+        bias_factor=0.2,
+        beta2=0.95,
+        focus=1.0,
+        precision="bfloat16",
+    )
+    signal = noise_signal()
+    found = {}
+    for width in (64, 128):
+        settings = recipe.resolve(
+            network="siren", representation="bithead", bits=8, width=width, iterations=200
+        )
+        spec = spec_of(signal, settings=settings, width=width)
+        record = run_fit(spec, signal, tmp_path / str(width))
+        assert record.status == "lossless"
+        assert verify(record, signal, tmp_path / str(width)).verified
+        found[width] = (record.precision, record.check_every, record.engine != "layerwise")
+    compiled_here = compiled.library() is not None
+    assert found == {64: ("float32", None, compiled_here), 128: ("bfloat16", 4, False)}
+
+
+def test_the_record_of_tf32_on_a_cpu_says_float32(tmp_path):
+    signal = noise_signal()
+    settings = QUICK.model_copy(update={"precision": "tf32"})
+    record = run_fit(spec_of(signal, settings=settings), signal, tmp_path)
+    assert (record.status, record.precision, record.check_every) == ("lossless", "float32", None)

@@ -285,6 +285,18 @@ def test_a_state_that_was_kept_survives_a_failure_to_write_the_next(tmp_path, mo
     assert torch.isfinite(tensors["weights"]).all()
 
 
+def test_a_state_is_removed_with_what_a_killed_save_left_behind(tmp_path):
+    path = tmp_path / "state.safetensors"
+    stopped_state(path)
+    # As a process leaves it that is killed while it writes.
+    (tmp_path / f".{path.name}.partial").write_bytes(path.read_bytes()[:100])
+    checkpoint = Checkpoint(path, "this fit")
+    assert checkpoint.load(CPU)[1]["iteration"] == 59
+    checkpoint.remove()
+    assert not list(tmp_path.iterdir())
+    checkpoint.remove()
+
+
 # --- killed -------------------------------------------------------------------------------
 
 KILLED = """
@@ -336,5 +348,4 @@ def test_a_killed_fit_goes_on_to_the_record_of_one_that_was_not(tmp_path, compil
     curves = [pd.read_parquet(f / "curve.parquet") for f in (killed, tmp_path / "whole")]
     pd.testing.assert_frame_equal(*(curve.drop(columns="seconds") for curve in curves))
     assert resumed.timing.fit >= facts["member_seconds"][0] > 0
-    left = {path.name for path in killed.iterdir()}
-    assert not left & {"state.safetensors", ".state.safetensors.partial"}
+    assert not state.exists()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lossless_inr.experiments.plan import Plan
 from lossless_inr.experiments.spec import Config
+from lossless_inr.fitting import digests
 from lossless_inr.fitting.record import FitSpec, Record
 from lossless_inr.jobs import Progress, job
 from lossless_inr.schema import validate
@@ -58,8 +59,12 @@ def run(config: Config, shard_name: str, results: Path, *, threads: int) -> list
             progress.end(f"{record.status} after {record.iterations} iterations{seconds}")
     stamp = []
     for spec in shard.fits:
-        status = records[spec.digest].status
-        stamp.append({"spec_digest": spec.digest, "folder": spec.folder, "status": status})
+        record = records[spec.digest]
+        # With the record's digest, a fit that ran again changes the stamp: Snakemake compares the
+        # content of small files, and would not verify again for a newer date alone.
+        digest = digests.of_json(record.model_dump())
+        facts = {"status": record.status, "record_digest": digest}
+        stamp.append({"spec_digest": spec.digest, "folder": spec.folder, **facts})
     return stamp
 
 
