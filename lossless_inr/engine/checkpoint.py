@@ -28,6 +28,7 @@ class Checkpoint:
 
     def __init__(self, path: Path, identity: str, every: float = 30.0):
         self.path, self.identity, self.every = Path(path), identity, every
+        self.partial = self.path.with_name(f".{self.path.name}.partial")
         self.saved = time.monotonic()
 
     def due(self) -> bool:
@@ -37,13 +38,12 @@ class Checkpoint:
     def save(self, tensors: dict[str, torch.Tensor], facts: dict) -> None:
         """Write tensors and JSON-safe facts."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_name(f".{self.path.name}.partial")
         save_file(
             {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
-            partial,
+            self.partial,
             metadata={"identity": self.identity, "facts": json.dumps(facts)},
         )
-        partial.replace(self.path)
+        self.partial.replace(self.path)
         self.saved = time.monotonic()
 
     def load(self, device: torch.device) -> tuple[dict[str, torch.Tensor], dict] | None:
@@ -65,5 +65,6 @@ class Checkpoint:
             return None
 
     def remove(self) -> None:
-        """Delete the state, once the fit's record is written."""
+        """Delete the state, once the fit's record is written, and what a killed save left."""
         self.path.unlink(missing_ok=True)
+        self.partial.unlink(missing_ok=True)

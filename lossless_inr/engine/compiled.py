@@ -65,7 +65,12 @@ def build(compiler: str, folder: Path) -> Path:
         key.update(len(part).to_bytes(8, "big") + part)
     path = folder / f"sine_network-{key.hexdigest()[:16]}.so"
     folder.mkdir(parents=True, exist_ok=True)
+    # A library that is cut short ends the process that loads it, so its bytes are compared first.
+    digest = path.with_suffix(".sha256")
     with FileLock(f"{path}.lock"):  # shards start together; one of them builds
+        if path.exists() and not _whole(path, digest):
+            LOG.warning("%s: damaged; it is built again", path)
+            path.unlink()
         if not path.exists():
             partial = path.with_suffix(".partial")
             subprocess.run(
@@ -74,8 +79,14 @@ def build(compiler: str, folder: Path) -> Path:
                 check=True,
                 timeout=300,
             )
+            digest.write_text(hashlib.sha256(partial.read_bytes()).hexdigest())
             partial.replace(path)
     return path
+
+
+def _whole(path: Path, digest: Path) -> bool:
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    return digest.exists() and digest.read_text() == found
 
 
 @functools.cache
@@ -88,13 +99,7 @@ def library() -> ctypes.CDLL | None:
         LOG.warning("no C++ compiler found: fits use PyTorch, which is slower for narrow networks")
         return None
     try:
-        path = build(compiler, cache_folder())
-        try:
-            return ctypes.CDLL(str(path))
-        except OSError:
-            LOG.warning("%s: damaged; it is built again", path)
-            path.unlink()
-            return ctypes.CDLL(str(build(compiler, cache_folder())))
+        return ctypes.CDLL(str(build(compiler, cache_folder())))
     except (OSError, subprocess.SubprocessError) as error:
         detail = getattr(error, "stderr", b"") or b""
         reason = detail.decode(errors="replace").strip().split("\n")[0] or error

@@ -131,6 +131,13 @@ class Stopwatch:
         yield
         self.apart += self._now() - begun
 
+    @contextmanager
+    def stopped(self):
+        """Count what happens inside nowhere."""
+        begun = self._now()
+        yield
+        self.start += self._now() - begun
+
 
 class Kept:
     """Copies made on the device, without asking the host whether they are due.
@@ -263,9 +270,10 @@ class Loop:
             )
         if slice_rows is not None and slice_rows < 1:
             raise ValueError(f"slice_rows must be at least 1, not {slice_rows}")
-        if settings.output_init == "zero":
-            for network in networks:
-                nn.init.zeros_(network.layers[-1].weight)
+        if look_every < 1:
+            raise ValueError(f"look_every must be at least 1, not {look_every}")
+        if iterations < 0:
+            raise ValueError(f"iterations must be at least 0, not {iterations}")
         self.form, self.settings, self.iterations, self.device = form, settings, iterations, device
         self.look_every, self.stop = look_every, stop
         self.progress, self.finished, self.checkpoint = progress, finished, checkpoint
@@ -283,7 +291,9 @@ class Loop:
         self.members = [Member(k, s) for k, s in enumerate(samples)]
         self.unseen: list[tuple[torch.Tensor, torch.Tensor]] = []
         self.iteration = self.flops = self.rows_seen = 0
-        self.snapshot, self.snapshot_due = (), SNAPSHOT_EVERY
+        # Weights that are known to be good, and their updates.
+        self.snapshot = (self.state.weights.clone(), torch.zeros_like(self.kept.iteration))
+        self.snapshot_due = SNAPSHOT_EVERY
         self.watch, self.looked = Stopwatch(device), (0.0, 0.0)
 
     # --- one iteration ------------------------------------------------------------------
@@ -295,8 +305,6 @@ class Loop:
         while self.members:
             last = self.iteration == self.iterations
             counts = self._counted(training=not last, precision=self.precision)
-            if self.iteration == 0:
-                self.snapshot = (self.state.weights.clone(), counts.decoded.clone())
             self.unseen.append((counts.loss, counts.errors))
             if self.look_every > 1:  # else the look itself knows whether there is cause
                 self.kept.offer_decoded(counts)
@@ -341,7 +349,8 @@ class Loop:
             if self.exact and any(member.first_zero is not None for member in self.members):
                 self.kept.offer_weights(self.iteration, counts, self.state.weights)
         if not self.exact:
-            self._check(last)
+            checked = self._check(last)
+            counts = checked if last else counts
         seconds = self.watch.seconds()
         for row, member in enumerate(self.members):
             if member.first_zero is not None and (
@@ -363,9 +372,12 @@ class Loop:
                 max(len(m.curve.loss) for m in self.members) - 1,
                 sum(sum(m.curve.wrong_bits[-1]) for m in self.members if m.curve.wrong_bits),
             )
+            if any(member.status == "diverged" for member in self.members):
+                counts = self._go_back(counts)
             # Only after a look are the weights of this iteration known to be finite.
-            if self.iteration >= self.snapshot_due:
-                self.snapshot = (self.state.weights.clone(), counts.decoded.clone())
+            elif self.iteration >= self.snapshot_due:
+                iteration = torch.full_like(self.kept.iteration, self.iteration)
+                self.snapshot = (self.state.weights.clone(), iteration)
                 self.snapshot_due = self.iteration + SNAPSHOT_EVERY
             for row, member in enumerate(self.members):
                 if member.status:
@@ -377,12 +389,13 @@ class Loop:
         for member in self.members:
             if member.status:
                 member.outcome.evaluation_seconds = member.apart
-                self.finished(member.number, member.outcome)
+                with self.watch.stopped():  # writing files is the caller's time
+                    self.finished(member.number, member.outcome)
         self._drop()
         if self.members:
             self._pause()
 
-    def _check(self, last: bool) -> None:
+    def _check(self, last: bool) -> Counts | None:
         """Full pass in float32 where the training pass is near zero: only it finds a zero."""
         bits = self.batch.truth[0].numel() * self.form.bits
         near = any(
@@ -390,12 +403,22 @@ class Loop:
             for m in self.members
         )
         if not near and not last:
-            return
+            return None
         counts = self._counted(training=False, precision="float32")
         self.kept.offer_weights(self.iteration, counts, self.state.weights)
         for member, right in zip(self.members, counts.right().tolist(), strict=True):
             if right and member.first_zero is None and member.status is None:
                 member.first_zero = self.iteration
+        return counts
+
+    def _go_back(self, counts: Counts) -> Counts:
+        """Give members that diverged their last good weights, and count what those decode to."""
+        rows = [row for row, m in enumerate(self.members) if m.status == "diverged"]
+        self.state.weights[rows] = self.snapshot[0][rows]
+        good = self.passes.run(training=False)
+        for name in ("decoded", "margin"):
+            getattr(counts, name)[rows] = getattr(good, name)[rows]
+        return counts
 
     def _drop(self) -> None:
         rows = [row for row, member in enumerate(self.members) if member.status is None]
@@ -426,15 +449,15 @@ class Loop:
                 for values in (curve.loss, curve.squared_error, curve.wrong_bits, curve.seconds):
                     del values[iterations + 1 :]
         elif member.status == "diverged":
-            weights, decoded = (part[row] for part in self.snapshot)
-            iterations = len(curve.loss)
+            weights, iterations = self.state.weights[row], len(curve.loss)
+            margin_iterations = int(self.snapshot[1][row])
         else:
             weights, iterations = self.state.weights[row], self.iteration
         best_iteration, best_decoded = 0, decoded
         if curve.squared_error:
             best_iteration = int(np.argmin(curve.squared_error))
             best_decoded = self.kept.best_decoded[row]
-            if member.status == "lossless" and self.exact:
+            if member.status == "lossless":
                 best_iteration, best_decoded = iterations, decoded
         if self.image:
             for iteration, integers in ((best_iteration, best_decoded), (iterations, decoded)):
@@ -489,7 +512,7 @@ class Loop:
             "best": kept.best,
             "best_decoded": kept.best_decoded,
             "snapshot_weights": self.snapshot[0],
-            "snapshot_decoded": self.snapshot[1],
+            "snapshot_iteration": self.snapshot[1],
             "loss": torch.tensor(curve.loss, dtype=torch.float64),
             "squared_error": torch.tensor(curve.squared_error),
             "wrong_bits": torch.tensor(curve.wrong_bits),
@@ -519,7 +542,7 @@ class Loop:
         kept.weights, kept.margin = tensors["kept_weights"], tensors["kept_margin"]
         kept.iteration, kept.best = tensors["kept_iteration"], tensors["best"]
         kept.best_decoded = tensors["best_decoded"]
-        self.snapshot = (tensors["snapshot_weights"], tensors["snapshot_decoded"])
+        self.snapshot = (tensors["snapshot_weights"], tensors["snapshot_iteration"])
         for name in ("loss", "squared_error", "wrong_bits", "seconds"):
             setattr(member.curve, name, tensors[name].tolist())
         member.ssim = {int(iteration): value for iteration, value in facts["ssim"]}
@@ -557,8 +580,7 @@ def fit_many(
     ----------
     networks : list of nn.Module
         Of one structure, already on `device`, each with a `layers` list (see
-        `networks._base.CoordinateMLP`). Their weights are not changed if `output_init` is not
-        "zero"; results are in the outcomes.
+        `networks._base.CoordinateMLP`). They are not changed; results are in the outcomes.
     form : Representation
         Built for the shape and bit depth of the signals.
     samples : list of ndarray of unsigned int

@@ -9,6 +9,7 @@ one slice and the gradient is the full batch's.
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,8 +45,8 @@ class Counts:
     margin: torch.Tensor
 
     def right(self) -> torch.Tensor:
-        """Members without a wrong bit: bool, (B,)."""
-        return self.errors[:, :-1].sum(1) == 0
+        """Members without a wrong bit: bool, (B,). What is no number decodes to 0, but is wrong."""
+        return (self.errors[:, :-1].sum(1) == 0) & torch.isfinite(self.loss)
 
 
 class Batch:
@@ -191,6 +192,10 @@ class AutogradPass(TorchPass):
     """Any network; members one after another."""
 
     name = "autograd"
+
+    def __init__(self, networks, *rest):
+        # Their parameters become views of the state; the caller's stay what they are.
+        super().__init__(copy.deepcopy(networks), *rest)
 
     def bind(self):
         """Make the networks' parameters and gradients views of the state's rows."""

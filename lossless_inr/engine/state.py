@@ -61,10 +61,13 @@ class State:
                 for n in networks
             ]
         )
+        last = {id(p) for p in networks[0].layers[-1].parameters()}
+        if settings.output_init == "zero":
+            output = next(n for n, p in parameters if p is networks[0].layers[-1].weight)
+            self.views(self.weights)[output].zero_()
         self.gradients = torch.zeros_like(self.weights)
         self.mean = torch.zeros_like(self.weights)
         self.square = torch.zeros_like(self.weights)
-        last = {id(p) for p in networks[0].layers[-1].parameters()}
         rates = []
         for name, parameter in parameters:
             rate = settings.rate

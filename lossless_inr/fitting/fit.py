@@ -8,6 +8,7 @@ import math
 import os
 import resource
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -30,7 +31,13 @@ from lossless_inr.errors import UserError
 from lossless_inr.fitting import digests, provenance
 from lossless_inr.fitting.record import FitSpec, Quality, Record, Timing
 from lossless_inr.fitting.seeding import derive_seed
-from lossless_inr.metrics import bit_error_rate, psnr, rmse
+from lossless_inr.metrics import (
+    bit_error_rate,
+    count_errors,
+    psnr,
+    rmse,
+    wrong_bits_per_plane,
+)
 from lossless_inr.networks._base import count_parameters, macs_per_row
 from lossless_inr.representations._base import Representation
 from lossless_inr.signals import Signal, samples_sha256
@@ -40,6 +47,8 @@ LOG = logging.getLogger(__name__)
 LOOK_EVERY = {"cpu": 1, "cuda": 16}
 # Iterations between two checks in float32, where training is less than that.
 CHECK_EVERY = 4
+# PyTorch has one random state for all threads.
+DRAWING = threading.Lock()
 
 
 def choose_device(name: str) -> torch.device:
@@ -83,7 +92,7 @@ def build_network(spec: FitSpec, form: Representation) -> nn.Module:
         width=spec.width,
         repeat=spec.seed,
     )
-    with torch.random.fork_rng(devices=[]):
+    with DRAWING, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return registry.load("network", spec.network).build(
             axes=form.axes,
@@ -386,11 +395,18 @@ def _write_fit(
     best = last = None
     if wrong:  # a fit whose very first loss is NaN has no curve
         similarity = max(outcome.ssim.values(), default=None)
-        best = _quality(min(wrong), min(curve.squared_error), similarity, samples, spec.bits)
         final = min(outcome.iterations, len(wrong) - 1)
         counts = (wrong[final], curve.squared_error[final])
-        if outcome.status == "lossless":  # found by a check, where training is less than float32
-            counts = (0, 0)
+        # Where training is less than float32, the end is what a check in float32 has seen.
+        if outcome.check_every is not None and outcome.status != "diverged":
+            truth = signal.samples.astype(np.int64).reshape(outcome.decoded.shape)
+            planes = wrong_bits_per_plane(outcome.decoded, truth, spec.bits)
+            counts = (int(sum(planes)), int(count_errors(outcome.decoded, truth)))
+        best_counts = (
+            min(counts[0], *wrong),
+            min(counts[1], *curve.squared_error),
+        )
+        best = _quality(*best_counts, similarity, samples, spec.bits)
         last = _quality(*counts, outcome.ssim.get(final), samples, spec.bits)
     record = Record(
         spec=spec,
