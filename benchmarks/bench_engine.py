@@ -11,6 +11,7 @@ e        the same rates on the bit head, which is another representation and not
 f        the `fast` recipe on the bit head: focus, warm-up, decay
 f-torch  the same without the compiled pass
 f-coord  the `fast` recipe on the paper's coordinate form
+f-sparse the `fast-sparse` recipe on the bit head: the first updates see a part of the positions
 g-bf16   row f with bfloat16 products in training (from 128 wide on, where the machine's bfloat16
          products are faster than its float32 ones), g-tf32 with TF32 (CUDA)
 
@@ -47,6 +48,7 @@ from pydantic import Field
 from lossless_inr.errors import UserError
 from lossless_inr.experiments.plan import plan_fit
 from lossless_inr.experiments.spec import Shape
+from lossless_inr.experiments.tables import exactness
 from lossless_inr.fitting import provenance
 from lossless_inr.fitting.fit import (
     Resources,
@@ -84,6 +86,7 @@ LABELS = {
     "f": "bit head, fast recipe",
     "f-torch": "bit head, fast recipe, PyTorch only",
     "f-coord": "coordinate form, fast recipe",
+    "f-sparse": "bit head, fast-sparse recipe",
     "g-bf16": "bit head, fast recipe, bfloat16 products",
     "g-tf32": "bit head, fast recipe, TF32 products",
 }
@@ -96,6 +99,7 @@ ENGINE_ROWS = {
     "f": ("bithead", "fast", True),
     "f-torch": ("bithead", "fast", False),
     "f-coord": ("bitplane", "fast", True),
+    "f-sparse": ("bithead", "fast-sparse", True),
     "g-bf16": ("bithead", "fast-bf16", True),
     "g-tf32": ("bithead", "fast-tf32", True),
 }
@@ -113,9 +117,9 @@ class Case:
     @property
     def rows(self) -> list[str]:
         """Rows (d) to (g) that make sense for this case."""
-        rows = ["d", "e", "f", "f-torch", "f-coord"]
+        rows = ["d", "e", "f", "f-torch", "f-coord", "f-sparse"]
         if self.device == "cuda":
-            return ["d", "e", "f", "f-coord", "g-bf16", "g-tf32"]
+            return ["d", "e", "f", "f-coord", "f-sparse", "g-bf16", "g-tf32"]
         return rows + (["g-bf16"] if self.width >= 128 and bfloat16_pays() else [])
 
 
@@ -236,14 +240,13 @@ class Bench:
             verified = verify(record, self.signal, Path(folder)).verified
             verification = time.perf_counter() - start
         torch.set_num_threads(self.threads)
-        every = record.check_every
         return {
             "iterations": record.iterations,
             "censored": record.status != "lossless",
             "seconds": record.timing.fit,
             "flops": record.flops,
             "verified": verified,
-            "exactness": "exact" if every is None else f"checked every {every}",
+            "exactness": exactness(record),
             "evaluation_seconds": record.timing.evaluation,
             "saving_seconds": record.timing.saving,
             "verification_seconds": verification,

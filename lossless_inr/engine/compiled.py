@@ -158,10 +158,6 @@ class CompiledPass(Pass):
             "scales": torch.tensor(scales, dtype=torch.float32),
             "weights": state.weights,
             "gradients": state.gradients,
-            "coordinates": batch.coordinates.contiguous(),
-            "targets": batch.targets.contiguous(),
-            "truth": batch.truth.contiguous(),
-            "decoded": torch.zeros_like(batch.truth),
             "loss": torch.zeros(members, dtype=torch.float64),
             "margin": torch.zeros(members, dtype=torch.float64),
             "errors": torch.zeros((members, form.bits + 1), dtype=torch.int64),
@@ -175,7 +171,6 @@ class CompiledPass(Pass):
             channels=form.channels,
             rows_per_position=k,
             values=values,
-            rows=form.rows,
             focus=state.settings.focus,
             **{name: array.data_ptr() for name, array in self.arrays.items()},
         )
@@ -190,12 +185,23 @@ class CompiledPass(Pass):
             rates = ctypes.c_void_p(state.rates.data_ptr())
             self.adam.append(((ctypes.c_int64(count), *pointers, rates), (*constants, threads)))
 
-    def run(self, *, training, precision="float32"):
+    def run(self, *, training, precision="float32", part=None):
         """One pass; the results are copies, so that the next pass does not change them."""
-        self.problem.gradients = self.arrays["gradients"].data_ptr() if training else None
-        library().sine_pass(ctypes.byref(self.problem))
+        batch, problem = part or self.batch, self.problem
+        arrays = self.arrays | {
+            "coordinates": batch.coordinates.contiguous(),
+            "targets": batch.targets.contiguous(),
+            "truth": batch.truth.contiguous(),
+            "decoded": torch.empty_like(batch.truth),
+        }
+        for name in ("coordinates", "targets", "truth", "decoded"):
+            setattr(problem, name, arrays[name].data_ptr())
+        problem.rows = batch.rows
+        problem.gradients = arrays["gradients"].data_ptr() if training else None
+        library().sine_pass(ctypes.byref(problem))
         return Counts(
-            **{k: self.arrays[k].clone() for k in ("loss", "errors", "decoded", "margin")}
+            decoded=arrays["decoded"],
+            **{k: arrays[k].clone() for k in ("loss", "errors", "margin")},
         )
 
     def update(self):

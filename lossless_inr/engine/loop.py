@@ -41,7 +41,8 @@ CHECK_BELOW = 1e-2
 class Curve:
     """What happened at each iteration; index t = after t updates.
 
-    Counts are those of the training pass. `seconds` are those of the host's look at which the
+    Counts are those of the training pass; of a sparse update they are its part's, scaled to the
+    whole signal. `seconds` are those of the host's look at which the
     iteration was read.
     """
 
@@ -70,7 +71,8 @@ class Outcome:
         Weights that were evaluated last (of the last good snapshot when diverged).
     decoded, best_decoded : ndarray of int64, (positions, channels)
         Integers of `state`, and of the iteration with the smallest squared error.
-    best_iteration : int
+    best_iteration : int or None
+        None if no pass over every position gave a finite loss.
     ssim : dict of int to float
         Iteration -> SSIM, by schedule, at the best RMSE and at the end; empty if undefined.
     flops : int
@@ -94,7 +96,7 @@ class Outcome:
     state: dict[str, torch.Tensor]
     decoded: np.ndarray
     best_decoded: np.ndarray
-    best_iteration: int
+    best_iteration: int | None
     ssim: dict[int, float]
     flops: int
     rows_seen: int
@@ -204,15 +206,21 @@ class Member:
     ssim: dict[int, float] = field(default_factory=dict)
     first_zero: int | None = None
     lowest: int | None = None
+    best_iteration: int | None = None
     improved: bool = False
     status: str | None = None
     seconds: float = 0.0
     apart: float = 0.0
 
-    def read(self, losses: list[float], errors: list[list[int]], exact: bool) -> None:
-        """Take in what the device counted since the last look, up to the end of the fit."""
+    def read(
+        self, losses: list[float], errors: list[list[int]], whole: list[bool], exact: bool
+    ) -> None:
+        """Take in what the device counted since the last look, up to the end of the fit.
+
+        Where a pass was not `whole`, counts are estimates: neither a zero nor the best.
+        """
         self.improved = False
-        for loss, counts in zip(losses, errors, strict=True):
+        for loss, counts, sure in zip(losses, errors, whole, strict=True):
             if not math.isfinite(loss):
                 # A fit that has found its zero and only wants a margin keeps what it has.
                 self.status = "diverged" if self.first_zero is None else "lossless"
@@ -220,10 +228,11 @@ class Member:
             self.curve.loss.append(loss)
             self.curve.wrong_bits.append(counts[:-1])
             self.curve.squared_error.append(counts[-1])
-            if self.lowest is None or counts[-1] < self.lowest:
-                self.lowest, self.improved = counts[-1], True
-            if exact and self.first_zero is None and sum(counts[:-1]) == 0:
-                self.first_zero = len(self.curve.loss) - 1
+            iteration = len(self.curve.loss) - 1
+            if sure and (self.lowest is None or counts[-1] < self.lowest):
+                self.lowest, self.best_iteration, self.improved = counts[-1], iteration, True
+            if sure and exact and self.first_zero is None and sum(counts[:-1]) == 0:
+                self.first_zero = iteration
 
 
 def used_precision(settings: Settings, device: torch.device) -> str:
@@ -280,7 +289,7 @@ class Loop:
         self.precision = used_precision(settings, device)
         self.exact = self.precision == "float32"
         self.image = len(form.shape) == 3
-        self.pass_flops = macs_per_row(networks[0]) * form.rows
+        self.row_macs = macs_per_row(networks[0])
         self.batch = Batch(form, samples, device)
         self.state = State(networks, settings)
         self.passes = make_pass(networks, self.batch, self.state, compiled)
@@ -290,6 +299,7 @@ class Loop:
         self.kept = Kept(self.state, self.batch, settings.margin)
         self.members = [Member(k, s) for k, s in enumerate(samples)]
         self.unseen: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self.whole: list[bool] = []  # of `unseen`: whether the pass saw every position
         self.iteration = self.flops = self.rows_seen = 0
         # Weights that are known to be good, and their updates.
         self.snapshot = (self.state.weights.clone(), torch.zeros_like(self.kept.iteration))
@@ -304,13 +314,16 @@ class Loop:
             self._restore(*found)
         while self.members:
             last = self.iteration == self.iterations
-            counts = self._counted(training=not last, precision=self.precision)
-            self.unseen.append((counts.loss, counts.errors))
-            if self.look_every > 1:  # else the look itself knows whether there is cause
+            part = None if last else self._part()
+            counts = self._counted(training=not last, precision=self.precision, part=part)
+            share = self.form.rows / part.rows if part else 1
+            self.unseen.append((counts.loss, (counts.errors * share).round().long()))
+            self.whole.append(part is None)
+            if part is None and self.look_every > 1:  # else the look knows whether there is cause
                 self.kept.offer_decoded(counts)
                 if self.exact:
                     self.kept.offer_weights(self.iteration, counts, self.state.weights)
-            scheduled = self.image and self.iteration in SSIM_SCHEDULE
+            scheduled = self.image and self.iteration in SSIM_SCHEDULE and part is None
             if last or scheduled or (self.iteration + 1) % self.look_every == 0:
                 self._look(counts, last, scheduled)
                 if not self.members:
@@ -318,13 +331,19 @@ class Loop:
             self.passes.update()
             self.iteration += 1
 
-    def _counted(self, training: bool, precision: str) -> Counts:
+    def _part(self) -> Batch | None:
+        """What this update is to see, if not everything."""
+        sparse = self.settings.sparse_part(self.iteration)
+        return self.batch.part(*sparse) if sparse else None
+
+    def _counted(self, training: bool, precision: str, part: Batch | None = None) -> Counts:
         """One pass, in smaller slices if memory runs out."""
-        self.flops += (6 if training else 2) * self.pass_flops
-        self.rows_seen += self.form.rows if training else 0
+        rows = (part or self.batch).rows
+        self.flops += (6 if training else 2) * self.row_macs * rows
+        self.rows_seen += rows if training else 0
         while True:
             try:
-                return self.passes.run(training=training, precision=precision)
+                return self.passes.run(training=training, precision=precision, part=part)
             except (torch.OutOfMemoryError, RuntimeError) as error:
                 smallest = self.passes.slice_rows <= self.form.rows_per_sample
                 if smallest or not _out_of_memory(error):
@@ -341,9 +360,10 @@ class Loop:
             torch.stack(each, dim=1).tolist() if len(each) > 1 else each[0][:, None].tolist()
             for each in zip(*self.unseen, strict=True)
         )
-        self.unseen.clear()
         for row, member in enumerate(self.members):
-            member.read(losses[row], errors[row], self.exact)
+            member.read(losses[row], errors[row], self.whole, self.exact)
+        self.unseen.clear()
+        self.whole.clear()
         if self.look_every == 1:
             self.kept.take_decoded(counts, [r for r, m in enumerate(self.members) if m.improved])
             if self.exact and any(member.first_zero is not None for member in self.members):
@@ -453,15 +473,14 @@ class Loop:
             margin_iterations = int(self.snapshot[1][row])
         else:
             weights, iterations = self.state.weights[row], self.iteration
-        best_iteration, best_decoded = 0, decoded
-        if curve.squared_error:
-            best_iteration = int(np.argmin(curve.squared_error))
+        best_iteration, best_decoded = member.best_iteration, decoded
+        if member.status == "lossless":
+            best_iteration = iterations
+        elif best_iteration is not None:
             best_decoded = self.kept.best_decoded[row]
-            if member.status == "lossless":
-                best_iteration, best_decoded = iterations, decoded
         if self.image:
             for iteration, integers in ((best_iteration, best_decoded), (iterations, decoded)):
-                if iteration not in member.ssim:
+                if iteration is not None and iteration not in member.ssim:
                     self._add_ssim(member, iteration, integers)
         names = dict(self.passes.networks[row].named_parameters())
         state = {}
@@ -526,6 +545,7 @@ class Loop:
             "snapshot_due": self.snapshot_due,
             "ssim": list(member.ssim.items()),
             "first_zero": member.first_zero,
+            "lowest": [member.lowest, member.best_iteration],
             "slice_rows": self.passes.slice_rows,
             "member_seconds": [member.seconds, member.apart],
             "looked": self.looked,
@@ -547,7 +567,7 @@ class Loop:
             setattr(member.curve, name, tensors[name].tolist())
         member.ssim = {int(iteration): value for iteration, value in facts["ssim"]}
         member.first_zero = facts["first_zero"]
-        member.lowest = min(member.curve.squared_error)
+        member.lowest, member.best_iteration = facts["lowest"]
         member.seconds, member.apart = facts["member_seconds"]
         self.iteration, self.flops = facts["iteration"], facts["flops"]
         self.rows_seen, self.snapshot_due = facts["rows_seen"], facts["snapshot_due"]
@@ -558,7 +578,7 @@ class Loop:
         # The gradient of this iteration was not kept: computing it again gives the same one. It
         # is not work of the fit, so it is not counted as such.
         with self.watch.excluded():
-            self.passes.run(training=True, precision=self.precision)
+            self.passes.run(training=True, precision=self.precision, part=self._part())
         self.passes.update()
         self.iteration += 1
 

@@ -58,7 +58,7 @@ class Batch:
             [torch.as_tensor(s.astype(np.int64).reshape(-1, form.channels)) for s in samples]
         ).to(device)
         self.targets = torch.stack([form.targets(truth) for truth in self.truth])
-        self.coordinates = form.coordinates().to(device)
+        self.coordinates = form.coordinates().to(device).contiguous()
 
     @property
     def members(self) -> int:
@@ -69,11 +69,37 @@ class Batch:
         """Drop every member but these."""
         self.truth, self.targets = self.truth[rows], self.targets[rows]
 
+    @property
+    def rows(self) -> int:
+        """Rows of one signal that a pass goes through."""
+        return len(self.coordinates)
 
-def slices(form: Representation, slice_rows: int) -> list[slice]:
-    """Row ranges of at most `slice_rows` rows that hold whole positions."""
-    step = max(1, slice_rows // form.rows_per_sample) * form.rows_per_sample
-    return [slice(s, min(s + step, form.rows)) for s in range(0, form.rows, step)]
+    def part(self, turn: int, number: int, parts: int) -> Batch:
+        """One of `parts` parts of the positions, in the random order of round `turn`.
+
+        All members share it, and it depends on nothing else: a fit that is resumed, or is alone
+        in its batch, sees the same parts.
+        """
+        positions = self.truth.shape[1]
+        order = np.random.default_rng(turn).permutation(positions)
+        chosen = order[positions * number // parts : positions * (number + 1) // parts]
+        chosen = torch.from_numpy(np.sort(chosen)).to(self.truth.device)
+        k = self.form.rows_per_sample
+        rows = (chosen[:, None] * k + torch.arange(k, device=chosen.device)).flatten()
+        small = copy.copy(self)
+        small.truth, small.targets = self.truth[:, chosen], self.targets[:, rows]
+        small.coordinates = self.coordinates[rows]
+        return small
+
+    def slices(self, slice_rows: int) -> list[slice]:
+        """Row ranges of at most `slice_rows` rows that hold whole positions."""
+        return slices(self.rows, self.form.rows_per_sample, slice_rows)
+
+
+def slices(rows: int, rows_per_sample: int, slice_rows: int) -> list[slice]:
+    """Ranges of at most `slice_rows` of `rows` rows that hold whole positions."""
+    step = max(1, slice_rows // rows_per_sample) * rows_per_sample
+    return [slice(s, min(s + step, rows)) for s in range(0, rows, step)]
 
 
 class Pass(ABC):
@@ -107,8 +133,13 @@ class Pass(ABC):
         self.bind()
 
     @abstractmethod
-    def run(self, *, training: bool, precision: str = "float32") -> Counts:
-        """One pass; `precision` is that of the hidden products."""
+    def run(
+        self, *, training: bool, precision: str = "float32", part: Batch | None = None
+    ) -> Counts:
+        """One pass over all rows, or those of `part` (see `Batch.part`).
+
+        `precision` is that of the hidden products.
+        """
 
     def update(self) -> None:
         """One step of the optimiser."""
@@ -123,25 +154,26 @@ class TorchPass(Pass):
         """Prepare one pass."""
 
     @abstractmethod
-    def forward(self, rows: slice) -> torch.Tensor:
+    def forward(self, coordinates: torch.Tensor) -> torch.Tensor:
         """Outputs of these rows, (B, n, outputs)."""
 
     @abstractmethod
     def backward(self, gradient: torch.Tensor) -> None:
         """Add the gradients of the last slice, given the loss' gradient by its outputs."""
 
-    def run(self, *, training, precision="float32"):
+    def run(self, *, training, precision="float32", part=None):
         """One pass over all slices."""
+        batch = part or self.batch
         decoded, margins, errors, total, weights = [], [], 0, 0.0, 0.0
         with torch.set_grad_enabled(training), tf32(precision == "tf32"):
             if training:
                 self.state.gradients.zero_()
             self.begin(precision)
-            for rows in slices(self.batch.form, self.slice_rows):
-                loss, weight, part = self.one_slice(rows, training)
-                errors = errors + part.errors
-                margins.append(part.margin)
-                decoded.append(part.decoded)
+            for rows in batch.slices(self.slice_rows):
+                loss, weight, counts = self.one_slice(batch, rows, training)
+                errors = errors + counts.errors
+                margins.append(counts.margin)
+                decoded.append(counts.decoded)
                 total, weights = total + loss, weights + weight
             # Weights underflow to zero only when every output is right by a wide margin.
             weights = weights.clamp_min(1e-30)
@@ -154,10 +186,12 @@ class TorchPass(Pass):
             margin=torch.stack(margins).amin(0),
         )
 
-    def one_slice(self, rows: slice, training: bool) -> tuple[torch.Tensor, torch.Tensor, Counts]:
+    def one_slice(
+        self, batch: Batch, rows: slice, training: bool
+    ) -> tuple[torch.Tensor, torch.Tensor, Counts]:
         """Sum of the loss, sum of its weights, and counts; adds the slice's gradients."""
-        form, batch = self.batch.form, self.batch
-        outputs = self.forward(rows)
+        form = batch.form
+        outputs = self.forward(batch.coordinates[rows])
         with torch.enable_grad():
             leaf = outputs.detach().requires_grad_()
             loss, weight = form.loss(leaf, batch.targets[:, rows], self.state.settings.focus)
@@ -213,9 +247,9 @@ class AutogradPass(TorchPass):
         if precision == "bfloat16":
             raise ValueError("bfloat16 products need a CoordinateMLP with a known activation")
 
-    def forward(self, rows):
+    def forward(self, coordinates):
         """Outputs with their graph."""
-        self.outputs = torch.stack([n(self.batch.coordinates[rows]) for n in self.networks])
+        self.outputs = torch.stack([network(coordinates) for network in self.networks])
         return self.outputs
 
     def backward(self, gradient):
@@ -284,11 +318,10 @@ class LayerwisePass(TorchPass):
         ]
 
     @torch.no_grad()
-    def forward(self, rows):
+    def forward(self, coordinates):
         """Outputs; keeps each layer's input and slope for `backward`."""
         encoding = self.networks[0].encoding
-        x = self.batch.coordinates[rows]
-        x = x if encoding is None else encoding(x)
+        x = coordinates if encoding is None else encoding(coordinates)
         x = x.to(self.weights[0].dtype)
         if self.weights[0].dim() == 3:
             x = x.expand(len(self.weights[0]), *x.shape)

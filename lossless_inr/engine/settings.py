@@ -3,14 +3,35 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from lossless_inr.schema import Strict
 
 Positive = Annotated[float, Field(gt=0)]
 Precision = Literal["float32", "tf32", "bfloat16"]
+
+
+class SparsePhase(Strict):
+    """Updates before number `until` see one of `divisor` parts of the positions."""
+
+    until: Annotated[int, Field(ge=1)]
+    divisor: Annotated[int, Field(ge=2)]
+
+
+def _in_order(phases: tuple[SparsePhase, ...]) -> tuple[SparsePhase, ...]:
+    if any(later.until <= earlier.until for earlier, later in pairwise(phases)):
+        raise ValueError("each phase must end later than the one before it")
+    return phases
+
+
+SparsePhases = Annotated[
+    tuple[SparsePhase, ...],
+    BeforeValidator(lambda given: tuple(given) if isinstance(given, list) else given),
+    AfterValidator(_in_order),
+]
 
 
 class Settings(Strict):
@@ -34,6 +55,10 @@ class Settings(Strict):
     precision : {"float32", "tf32", "bfloat16"}
         Of the factors of the hidden layers' products in training passes. Weights, sums over
         slices, first and last layer and every check are float32. TF32 exists on CUDA only.
+    sparse : tuple of SparsePhase
+        Phases at the start in which an update sees a part of the positions, chosen at random and
+        without repetition until all have been seen. Their counts are of that part and its size is
+        made up for, so a zero is looked for after the last phase only, and exactly from there on.
     margin : float
         Go on after the first zero until the smallest distance to a decision boundary (|logit|
         for the bit forms) is at least this; 0 stops at the first zero.
@@ -51,6 +76,7 @@ class Settings(Strict):
     focus: Annotated[float, Field(ge=0, le=4)] = 0.0
     output_init: Literal["network", "zero"] = "network"
     precision: Precision = "float32"
+    sparse: SparsePhases = ()
     margin: Annotated[float, Field(ge=0)] = 0.0
 
     def rate_factor(self, update: int) -> float:
@@ -60,3 +86,18 @@ class Settings(Strict):
             progress = min(1.0, update / self.horizon)
             factor *= self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * progress))
         return factor
+
+    @property
+    def sparse_until(self) -> int:
+        """First update that sees every position."""
+        return self.sparse[-1].until if self.sparse else 0
+
+    def sparse_part(self, update: int) -> tuple[int, int, int] | None:
+        """(round, part, number of parts) of a sparse update; None where it sees everything."""
+        begin = 0
+        for phase in self.sparse:
+            if update < phase.until:
+                turn, part = divmod(update - begin, phase.divisor)
+                return begin + turn, part, phase.divisor
+            begin = phase.until
+        return None

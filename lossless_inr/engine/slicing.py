@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from lossless_inr.engine.compiled import cache_folder
-from lossless_inr.engine.passes import Pass, TorchPass, slices
+from lossless_inr.engine.passes import Pass, TorchPass
 
 LOG = logging.getLogger(__name__)
 CANDIDATES = {"cpu": (1024, 2048, 4096, 8192), "cuda": (16384, 32768, 65536, 131072, 262144)}
@@ -73,7 +73,7 @@ def _measure(trial: TorchPass, precision: str, candidates: list[int]) -> int:
             trial.begin(precision)
             _wait(trial)
             start = time.perf_counter()
-            trial.one_slice(slices(trial.batch.form, rows)[0], training=True)
+            trial.one_slice(trial.batch, trial.batch.slices(rows)[0], training=True)
             _wait(trial)
             each = (time.perf_counter() - start) / rows
             best[rows] = min(best.get(rows, each), each)

@@ -39,9 +39,16 @@ def depth_label(bits: int, informative: int) -> str:
     return f"{informative} bits in {bits}"
 
 
-def exactness(check_every: int | None) -> str:
-    """How iterations-to-lossless was found: `exact`, or `checked every k` iterations."""
-    return "exact" if check_every is None else f"checked every {check_every}"
+def exactness(record: Record) -> str:
+    """How iterations-to-lossless was found.
+
+    `exact`; `exact from k` where the first k updates saw a part of the positions each; or
+    `checked every k` iterations, where training is not in float32.
+    """
+    if record.check_every is not None:
+        return f"checked every {record.check_every}"
+    start = record.spec.settings.sparse_until
+    return f"exact from {start}" if start else "exact"
 
 
 def row_of(record: Record, verdict: Verdict | None, folder: str, signal: dict) -> dict:
@@ -72,7 +79,7 @@ def row_of(record: Record, verdict: Verdict | None, folder: str, signal: dict) -
         "status": record.status,
         "verified": (verdict is not None and verdict.verified) if lossless else None,
         "iterations": record.iterations,
-        "exactness": exactness(record.check_every),
+        "exactness": exactness(record),
         "flops": record.flops,
         "seconds": timing.fit if timing else None,
         **{key: number(best, key) for key in ("psnr", "ssim", "rmse", "ber")},

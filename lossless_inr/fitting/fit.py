@@ -395,19 +395,19 @@ def _write_fit(
     best = last = None
     if wrong:  # a fit whose very first loss is NaN has no curve
         similarity = max(outcome.ssim.values(), default=None)
-        final = min(outcome.iterations, len(wrong) - 1)
-        counts = (wrong[final], curve.squared_error[final])
-        # Where training is less than float32, the end is what a check in float32 has seen.
-        if outcome.check_every is not None and outcome.status != "diverged":
-            truth = signal.samples.astype(np.int64).reshape(outcome.decoded.shape)
-            planes = wrong_bits_per_plane(outcome.decoded, truth, spec.bits)
-            counts = (int(sum(planes)), int(count_errors(outcome.decoded, truth)))
-        best_counts = (
-            min(counts[0], *wrong),
-            min(counts[1], *curve.squared_error),
+        # Of the weights that are saved: the curve may end in counts of less than float32.
+        truth = signal.samples.astype(np.int64).reshape(outcome.decoded.shape)
+        planes = wrong_bits_per_plane(outcome.decoded, truth, spec.bits)
+        counts = (int(sum(planes)), int(count_errors(outcome.decoded, truth)))
+        whole = slice(spec.settings.sparse_until, None)  # before it, counts are estimates
+        best = _quality(
+            min([counts[0], *wrong[whole]]),
+            min([counts[1], *curve.squared_error[whole]]),
+            similarity,
+            samples,
+            spec.bits,
         )
-        best = _quality(*best_counts, similarity, samples, spec.bits)
-        last = _quality(*counts, outcome.ssim.get(final), samples, spec.bits)
+        last = _quality(*counts, outcome.ssim.get(outcome.iterations), samples, spec.bits)
     record = Record(
         spec=spec,
         spec_digest=spec.digest,

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from lossless_inr import registry
-from lossless_inr.engine.settings import Positive, Precision, Settings
+from lossless_inr.engine.settings import Positive, Precision, Settings, SparsePhases
 from lossless_inr.errors import UserError, suggest
 from lossless_inr.schema import Strict, read_yaml, validate
 
@@ -59,6 +59,7 @@ class Recipe(Strict):
     focus: Annotated[float, Field(ge=0, le=4)] = 0.0
     output_init: Literal["network", "zero"] = "network"
     precision: Precision = "float32"
+    sparse: SparsePhases = ()
     margin: Annotated[float, Field(ge=0)] = 0.0
     networks: dict[str, Overrides] = {}
 

@@ -57,7 +57,7 @@ def decode(
     coordinates = form.coordinates().to(device, dtype)
     decoded = []
     margin = torch.tensor(math.inf, dtype=torch.float64, device=device)
-    for rows in slices(form, 4096):
+    for rows in slices(form.rows, form.rows_per_sample, 4096):
         outputs = network(coordinates[rows])
         decoded.append(form.decode(outputs))
         # torch's minimum, unlike Python's, keeps a NaN once there is one.

@@ -70,8 +70,8 @@ def test_a_zero_of_the_training_pass_alone_does_not_count(monkeypatch):
     loop = Loop([network], form, [signal.samples], LOW, iterations=30, device=CPU, look_every=1)
     run_pass = loop.passes.run
 
-    def lucky(*, training, precision="float32"):
-        counts = run_pass(training=training, precision=precision)
+    def lucky(*, training, **options):
+        counts = run_pass(training=training, **options)
         if training:  # as if rounding had hidden every mistake
             counts.errors.zero_()
         return counts
@@ -178,8 +178,8 @@ def unlucky(monkeypatch):
     """Rounding always costs training the lowest bit of one integer; the checks see it right."""
     run_pass = LayerwisePass.run
 
-    def one_bit_off(self, *, training, precision="float32"):
-        counts = run_pass(self, training=training, precision=precision)
+    def one_bit_off(self, *, precision="float32", **options):
+        counts = run_pass(self, precision=precision, **options)
         if precision != "float32":
             truth = self.batch.truth
             counts.decoded[:, 0] = truth[:, 0] ^ 1

@@ -5,6 +5,7 @@ import shutil
 import pytest
 from tiny import FORMS, NETWORKS, QUICK, ROOT, imported_by, noise_signal, refusal, spec_of
 
+from lossless_inr.engine.settings import SparsePhase
 from lossless_inr.errors import UserError, suggest
 from lossless_inr.experiments.plan import (
     PAPER_PARAMETERS,
@@ -525,6 +526,7 @@ SETTINGS_CHANGES = {
     "focus": 2.0,
     "output_init": "zero",
     "precision": "tf32",
+    "sparse": (SparsePhase(until=3, divisor=2),),
     "margin": 1.0,
 }
 
@@ -562,7 +564,7 @@ def test_digest_survives_writing_and_reading():
 def test_digest_is_pinned():
     # A new value here means that every finished fit of every user is fitted again.
     spec = spec_of(noise_signal(), settings=Settings(), network_parameters={"omega_first": 30.0})
-    assert spec.digest[:12] == "172869c9d232"
+    assert spec.digest[:12] == "21ec114e432f"
 
 
 def test_folder_names_the_signal_the_method_and_the_seed():
