@@ -10,7 +10,7 @@ ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_ARGS)
 
-.PHONY: help quick smoke test bench-engine lint format lock clean
+.PHONY: help quick fetched smoke data test bench-engine lint format lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list every target
@@ -30,8 +30,15 @@ help:  ## list every target
 quick: .venv/installed  ## miniature of Table 1 on real images, scans and audio; ends with the report's path
 	@$(BIN)/python -m lossless_inr.cli run --scale quick -- $(ARGS)
 
+fetched: .venv/installed  ## fetch, fit, verify and report two Kodak images and two LibriSpeech excerpts [MIRROR=folder]
+	@$(if $(MIRROR),LOSSLESS_INR_MIRROR="$(abspath $(MIRROR))") $(BIN)/python -m lossless_inr.cli run --scale fetched -- $(ARGS)
+
 smoke: .venv/installed  ## the same workflow on tiny signals, in seconds; no result to read
 	@$(BIN)/python -m lossless_inr.cli run --scale smoke -- $(ARGS)
+
+data: .venv/installed  ## fetch and prepare one data set: make data DATASET=kodak [MIRROR=folder] [SIZE=64x64]
+	@test -n "$(DATASET)" || { echo "error: name a set: make data DATASET=kodak; they are:" >&2; $(BIN)/python -m lossless_inr.cli list datasets >&2; exit 2; }
+	@$(BIN)/python -m lossless_inr.cli data "$(DATASET)" $(if $(MIRROR),--mirror "$(MIRROR)") $(foreach size,$(SIZE),--size $(size)) $(ARGS)
 
 test: .venv/installed-dev  ## the whole test suite
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)

@@ -45,6 +45,7 @@ import torch
 from published_loop import fit_published, published_inputs
 from pydantic import Field
 
+from lossless_inr.datasets.catalog import Catalog
 from lossless_inr.errors import UserError
 from lossless_inr.experiments.plan import plan_fit
 from lossless_inr.experiments.spec import Shape
@@ -62,7 +63,6 @@ from lossless_inr.fitting.recipe import Recipe, load_recipes
 from lossless_inr.fitting.verify import verify
 from lossless_inr.networks._base import macs_per_row
 from lossless_inr.schema import Strict, validate
-from lossless_inr.signals.catalog import Catalog
 
 ROOT = Path(__file__).resolve().parents[1]
 RATES = Recipe(

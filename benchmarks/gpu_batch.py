@@ -18,13 +18,13 @@ from pathlib import Path
 
 import numpy as np
 
+from lossless_inr.datasets.catalog import Catalog
 from lossless_inr.errors import UserError
 from lossless_inr.experiments.plan import paper_ratio_width
 from lossless_inr.fitting import digests
 from lossless_inr.fitting.recipe import load_recipes
 from lossless_inr.fitting.record import FitSpec, Record, Verdict
 from lossless_inr.signals import Signal
-from lossless_inr.signals.catalog import Catalog
 from lossless_inr.signals.resample import centre_square, downsample
 
 ROOT = Path(__file__).resolve().parents[1]

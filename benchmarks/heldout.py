@@ -19,11 +19,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from lossless_inr.datasets.catalog import Catalog
 from lossless_inr.experiments.plan import plan_fit
 from lossless_inr.experiments.spec import Shape
 from lossless_inr.fitting.recipe import load_recipes
 from lossless_inr.fitting.record import FitSpec, Record
-from lossless_inr.signals.catalog import Catalog
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPES = ["fast", "fast-sparse"]

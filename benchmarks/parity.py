@@ -17,10 +17,10 @@ import torch
 from published_loop import fit_published, published_inputs
 
 from lossless_inr import registry
+from lossless_inr.datasets.catalog import Catalog
 from lossless_inr.engine.loop import fit
 from lossless_inr.engine.settings import Settings
 from lossless_inr.fitting.fit import exact_float32
-from lossless_inr.signals.catalog import Catalog
 
 ROOT = Path(__file__).resolve().parents[1]
 BUDGET = 4000

@@ -20,11 +20,11 @@ import numpy as np
 import pandas as pd
 
 from lossless_inr import registry
+from lossless_inr.datasets.catalog import Catalog
 from lossless_inr.experiments.plan import plan_fit
 from lossless_inr.experiments.spec import Shape
 from lossless_inr.fitting.recipe import Recipe
 from lossless_inr.signals import Signal
-from lossless_inr.signals.catalog import Catalog
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = ROOT / "benchmarks/results/tune_direct.csv"

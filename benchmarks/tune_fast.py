@@ -21,12 +21,12 @@ import pandas as pd
 import torch
 
 from lossless_inr import registry
+from lossless_inr.datasets.catalog import Catalog
 from lossless_inr.engine.loop import fit_many
 from lossless_inr.engine.settings import Settings
 from lossless_inr.fitting.fit import exact_float32
 from lossless_inr.fitting.recipe import load_recipes
 from lossless_inr.signals import readers
-from lossless_inr.signals.catalog import Catalog
 from lossless_inr.signals.resample import centre_square, downsample
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -19,7 +19,7 @@ app = typer.Typer(
     help="Reproducible benchmark suite for lossless implicit neural representations.",
 )
 
-KINDS = ("networks", "representations", "recipes", "signals", "experiments")
+KINDS = ("networks", "representations", "recipes", "signals", "datasets", "experiments")
 
 
 def _load_plan(scale: str, configfile: Path):
@@ -51,7 +51,7 @@ def _other_run() -> int | None:
 
 @app.command()
 def run(
-    scale: Annotated[str, typer.Option(help="smoke, quick, miniature or paper.")] = "",
+    scale: Annotated[str, typer.Option(help="smoke, quick, fetched, miniature or paper.")] = "",
     configfile: Annotated[Path, typer.Option(help="Settings.")] = Path("config/config.yaml"),
     snakemake_arguments: Annotated[
         list[str] | None, typer.Argument(help="After --: passed on to snakemake.")
@@ -121,10 +121,10 @@ def rerun(
 
     Example: lossless-inr rerun results/quick/records/.../seed0/record.json
     """
+    from lossless_inr.datasets.catalog import Catalog
     from lossless_inr.fitting.fit import Resources, run_fit
     from lossless_inr.fitting.record import Record
     from lossless_inr.signals import Signal
-    from lossless_inr.signals.catalog import Catalog
 
     old = Record.load(record)
     prepared = Path("data/prepared") / f"{old.spec.signal}.npz"
@@ -141,6 +141,26 @@ def rerun(
     typer.echo(f"Record: {output / 'record.json'}")
 
 
+@app.command()
+def data(
+    dataset: Annotated[str, typer.Argument(help="A set of config/datasets.tsv.")],
+    mirror: Annotated[
+        str, typer.Option(help="Folder that holds the files; tried before any address.")
+    ] = "",
+    size: Annotated[
+        list[str] | None, typer.Option(help="E.g. 64x64 or native; default: the set's own.")
+    ] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Names; default: all.")] = None,
+) -> None:
+    """Fetch a data set and prepare its signals; what is there already is left alone.
+
+    Example: lossless-inr data kodak --mirror ../shared/mirror --size 256x256
+    """
+    from lossless_inr.datasets.command import fetch_and_prepare
+
+    fetch_and_prepare(dataset, mirror=mirror, sizes=size, only=only)
+
+
 @app.command("list")
 def list_(
     kind: Annotated[str, typer.Argument(help=" | ".join(KINDS))],
@@ -148,10 +168,10 @@ def list_(
 ) -> None:
     """List what is there, by file name, without importing torch."""
     from lossless_inr import registry
+    from lossless_inr.datasets.catalog import Catalog
     from lossless_inr.experiments.spec import Config, load_experiments
     from lossless_inr.fitting.recipe import load_recipes
     from lossless_inr.schema import load
-    from lossless_inr.signals.catalog import Catalog
 
     if kind not in KINDS:
         raise UserError(f"unknown kind '{kind}'{suggest(kind, KINDS)}")
@@ -164,8 +184,11 @@ def list_(
             n: f"for {', '.join(r.applies_to)}" for n, r in load_recipes(config.recipes).items()
         }
     elif kind == "signals":
-        entries = Catalog(Path(config.datasets)).entries.values()
+        entries = Catalog(Path(config.datasets)).rows()
         rows = {f"{e.set}/<size>/{e.name}": f"{e.kind}, {e.bits} bit: {e.title}" for e in entries}
+    elif kind == "datasets":
+        catalog = Catalog(Path(config.datasets))
+        rows = {name: catalog.describe(name) for name in catalog.sets()}
     else:
         rows = {n: e.title for n, e in load_experiments(Path(config.experiments)).items()}
     if as_json:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lossless_inr import registry
+from lossless_inr.datasets.catalog import Catalog
 from lossless_inr.errors import UserError, suggest
 from lossless_inr.experiments.spec import (
     Config,
@@ -20,7 +21,6 @@ from lossless_inr.experiments.spec import (
 from lossless_inr.fitting import digests
 from lossless_inr.fitting.recipe import Recipe, load_recipes
 from lossless_inr.fitting.record import FitSpec
-from lossless_inr.signals.catalog import Catalog
 
 # Parameters per bit of the paper's network (512 wide, 5 hidden layers, 3 inputs, 3 outputs:
 # 1,316,867 parameters) on a 256x256 RGB image of 8 and of 16 bits.

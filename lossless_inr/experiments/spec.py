@@ -12,7 +12,7 @@ from lossless_inr.errors import UserError, suggest
 from lossless_inr.published import load_published
 from lossless_inr.schema import Strict, load
 
-SCALES = ("smoke", "quick", "miniature", "paper")
+SCALES = ("smoke", "quick", "fetched", "miniature", "paper")
 Names = str | Annotated[list[str], Field(min_length=1)]
 
 
@@ -36,13 +36,21 @@ class FitConfig(Strict):
     batch: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
 
 
+class FetchConfig(Strict):
+    """Where data sets come from."""
+
+    mirror: str = ""
+    limit: Annotated[float, Field(ge=1)] = 7200.0
+
+
 class Config(Strict):
     """`config/config.yaml`; every key is explained there."""
 
-    scale: Literal["smoke", "quick", "miniature", "paper"] = "quick"
+    scale: Literal["smoke", "quick", "fetched", "miniature", "paper"] = "quick"
     datasets: str = "config/datasets.tsv"
     experiments: str = "config/experiments"
     recipes: str = "config/recipes"
+    fetch: FetchConfig = FetchConfig()
     fit: FitConfig = FitConfig()
 
 
@@ -94,7 +102,7 @@ class Selection(Strict):
 class Beside(Strict):
     """Which printed data set stands beside which of our data."""
 
-    kind: Literal["photo", "scan", "audio"]
+    kind: Literal["photo", "scan", "audio", "digit", "synthetic"]
     bits: Annotated[int, Field(ge=1, le=16)]
     set: str
 

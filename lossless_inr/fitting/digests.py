@@ -58,4 +58,5 @@ def of_code(network: str, representation: str) -> str:
 
 def of_signal_code() -> str:
     """Digest of the sources that turn a file into a prepared signal."""
-    return of_files(sorted((registry.PACKAGE / "signals").glob("*.py")))
+    sources = sorted((registry.PACKAGE / "signals").glob("*.py"))
+    return of_files([*sources, registry.PACKAGE / "datasets/catalog.py"])

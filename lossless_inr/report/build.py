@@ -21,7 +21,13 @@ from lossless_inr.fitting.record import Record
 from lossless_inr.published import load_published
 from lossless_inr.report import headline
 
-KIND_TITLES = {"photo": "Photographs", "scan": "Medical scans", "audio": "Audio"}
+KIND_TITLES = {
+    "photo": "Photographs",
+    "scan": "Medical scans",
+    "audio": "Audio",
+    "digit": "Digits and garments",
+    "synthetic": "Synthetic images",
+}
 STATUS_TEXT = {
     "lossless": "lossless",
     "budget_exhausted": "budget ended first",

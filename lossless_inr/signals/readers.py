@@ -12,27 +12,72 @@ import numpy as np
 
 from lossless_inr.errors import UserError
 
+PNG_COLOURS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGB with alpha"}
+SOUND_BITS = {"PCM_16": 16, "PCM_24": 24}
+# A gzip file of digits that unpacks to more is not one.
+LARGEST_IDX = 1 << 28
+
 
 def read_png(path: Path) -> tuple[np.ndarray, int]:
-    """Read an 8-bit grey or RGB PNG as (height, width, channels) uint8.
+    """Read a PNG of 8 or 16 bits as it is stored: (height, width, channels), uint8 or uint16.
 
-    Pillow reduces 16-bit RGB to 8 bits without a word, so the depth is taken from the header.
+    Channels are grey, grey and alpha, RGB, or RGB and alpha. Of a palette image these are the
+    indices, one channel. Pillow reduces 16-bit RGB to 8 bits without a word, so the depth is
+    taken from the header and 16-bit files are read with imagecodecs.
     """
-    from PIL import Image
-
     header = Path(path).read_bytes()[:26]
     if header[:8] != b"\x89PNG\r\n\x1a\n" or len(header) < 26:
         raise UserError(f"{path}: not a PNG file")
-    depth, colour = header[24], header[25]
-    names = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGB with alpha"}
-    if depth != 8 or colour not in (0, 2):
-        raise UserError(
-            f"{path}: {depth}-bit {names.get(colour, 'unknown colour type')} PNG; only 8-bit grey "
-            "or RGB is read so far: convert the file"
-        )
-    with Image.open(path) as image:
-        samples = np.asarray(image)
-    return samples.reshape(*samples.shape[:2], -1), 8
+    depth, colour = header[24], PNG_COLOURS.get(header[25], "unknown")
+    if depth not in (8, 16):
+        raise UserError(f"{path}: {depth}-bit {colour} PNG; 8 and 16 bits are read: convert it")
+    if depth == 16:
+        import imagecodecs
+
+        samples = imagecodecs.png_decode(Path(path).read_bytes())
+    else:
+        from PIL import Image
+
+        with Image.open(path) as image:
+            samples = np.asarray(image)
+    return samples.reshape(*samples.shape[:2], -1), depth
+
+
+def read_tiff(path: Path) -> tuple[np.ndarray, int]:
+    """Read the one page of a TIFF of 8 or 16 bits: (height, width, channels)."""
+    import tifffile
+
+    with tifffile.TiffFile(path) as file:
+        pages = [page for page in file.pages if not page.is_reduced]
+        if len(pages) != 1:
+            raise UserError(f"{path}: {len(pages)} pages; split it, one image is read at a time")
+        samples = pages[0].asarray()
+        separate = pages[0].planarconfig == 2 and samples.ndim == 3
+    if samples.dtype not in (np.uint8, np.uint16):
+        if samples.dtype.kind == "f":
+            return samples.reshape(*samples.shape[:2], -1), samples.dtype.itemsize * 8
+        raise UserError(f"{path}: {samples.dtype} samples; 8 and 16 bits are read: convert it")
+    samples = np.moveaxis(samples, 0, -1) if separate else samples
+    return samples.reshape(*samples.shape[:2], -1), samples.dtype.itemsize * 8
+
+
+def read_idx(path: Path) -> tuple[np.ndarray, int]:
+    """Read the images of an IDX file (MNIST's format), packed with gzip or not: (n, h, w, 1)."""
+    import gzip
+
+    with open(path, "rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    with gzip.open(path) if packed else open(path, "rb") as file:
+        content = file.read(LARGEST_IDX + 1)
+    if len(content) > LARGEST_IDX:
+        raise UserError(f"{path}: unpacks to more than {LARGEST_IDX} bytes; refused")
+    if content[:4] != b"\0\0\x08\x03":
+        raise UserError(f"{path}: not an IDX file of 8-bit images")
+    count, height, width = (int.from_bytes(content[k : k + 4], "big") for k in (4, 8, 12))
+    pixels = np.frombuffer(content, np.uint8, offset=16)
+    if pixels.size != count * height * width:
+        raise UserError(f"{path}: truncated ({pixels.size} of {count * height * width} samples)")
+    return pixels.reshape(count, height, width, 1), 8
 
 
 def read_dicom(path: Path) -> tuple[np.ndarray, int]:
@@ -49,16 +94,23 @@ def read_dicom(path: Path) -> tuple[np.ndarray, int]:
     return pixels[..., None], bits
 
 
-def read_wav(path: Path) -> tuple[np.ndarray, int]:
-    """Read 16-bit PCM as (samples, channels) in offset binary."""
+def read_sound(path: Path) -> tuple[np.ndarray, int]:
+    """Read WAV or FLAC: PCM 16 or 24 as (samples, channels) in offset binary, or float32."""
     import soundfile
 
-    _check_wav_length(path)
+    if Path(path).suffix.lower() == ".wav":
+        _check_wav_length(path)
     with soundfile.SoundFile(path) as file:
-        if file.subtype != "PCM_16":
-            raise UserError(f"{path}: {file.subtype} audio; only PCM_16 is read so far")
-        pcm = file.read(dtype="int16", always_2d=True)
-    return pcm.astype(np.int64) + 2**15, 16
+        if file.subtype == "FLOAT":
+            return file.read(dtype="float32", always_2d=True), 32
+        if file.subtype not in SOUND_BITS:
+            raise UserError(f"{path}: {file.subtype} audio; PCM_16, PCM_24 and FLOAT are read")
+        bits = SOUND_BITS[file.subtype]
+        # libsndfile hands out 24 bits as the upper ones of 32.
+        pcm = file.read(dtype="int32", always_2d=True) >> (32 - bits)
+        if len(pcm) != file.frames:
+            raise UserError(f"{path}: truncated ({len(pcm)} of {file.frames} samples)")
+    return pcm.astype(np.int64) + 2 ** (bits - 1), bits
 
 
 def _check_wav_length(path: Path) -> None:
@@ -85,16 +137,25 @@ def read_npy(path: Path) -> tuple[np.ndarray, int]:
     return samples, samples.dtype.itemsize * 8
 
 
-READERS = {".png": read_png, ".dcm": read_dicom, ".wav": read_wav, ".npy": read_npy}
+READERS = {
+    **{".png": read_png, ".tif": read_tiff, ".tiff": read_tiff, ".dcm": read_dicom},
+    **{".wav": read_sound, ".flac": read_sound, ".npy": read_npy, ".gz": read_idx},
+}
 
 
-def read(path: Path) -> tuple[np.ndarray, int]:
+def read(path: Path, index: int | None = None) -> tuple[np.ndarray, int]:
     """Read any supported file.
+
+    Parameters
+    ----------
+    path : Path
+    index : int, optional
+        Which image of a file that holds many.
 
     Returns
     -------
-    samples : ndarray of int64 or unsigned int
-        (height, width, channels) or (samples, channels), values in 0 .. 2**bits - 1.
+    samples : ndarray of int64, unsigned int or float
+        (height, width, channels) or (samples, channels); integers in 0 .. 2**bits - 1.
     bits : int
         Bit depth of the file.
 
@@ -110,8 +171,15 @@ def read(path: Path) -> tuple[np.ndarray, int]:
     if not path.is_file():
         raise UserError(f"{path}: no such file; correct 'source' in the dataset table")
     try:
-        return reader(path)
+        samples, bits = reader(path)
     except UserError:
         raise
     except Exception as error:  # decoders raise almost anything on a damaged file
         raise UserError(f"{path}: truncated or damaged ({error}); fetch the file again") from None
+    if (index is None) != (samples.ndim != 4):
+        raise UserError(f"{path}: write source with #<number> for one image of an IDX file only")
+    if index is None:
+        return samples, bits
+    if index >= len(samples):
+        raise UserError(f"{path}: no image {index}; it holds {len(samples)}")
+    return samples[index], bits

@@ -11,6 +11,9 @@ import numpy as np
 
 from lossless_inr.errors import UserError
 
+# Rows that are resized at a time.
+BAND = 128
+
 
 def centre_square(samples: np.ndarray) -> np.ndarray:
     """Centre crop (height, width, C) to the smaller side; offset round((size - side) / 2)."""
@@ -76,9 +79,12 @@ def downsample(
             f"cannot enlarge {samples.shape[0]}x{samples.shape[1]} to {height}x{width}; "
             "ask for a smaller size"
         )
-    values = samples.astype(np.float64)
-    # Columns first, then rows: the order of the library filters this follows.
-    values = _resize_axis(values.swapaxes(0, 1), width).swapaxes(0, 1)
+    # Columns first, then rows: the order of the library filters this follows. A band of rows at a
+    # time, so that memory is that of the small image and not of eight bytes per sample.
+    values = np.empty((samples.shape[0], width, samples.shape[2]))
+    for top in range(0, len(samples), BAND):
+        band = samples[top : top + BAND].astype(np.float64)
+        values[top : top + BAND] = _resize_axis(band.swapaxes(0, 1), width).swapaxes(0, 1)
     values = _resize_axis(values, height)
     top = 2**to_bits - 1
     return np.clip(np.rint(values / (2**from_bits - 1) * top), 0, top).astype(np.int64)

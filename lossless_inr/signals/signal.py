@@ -17,7 +17,7 @@ import numpy as np
 from lossless_inr.errors import UserError
 
 MAX_BITS = 16
-KINDS = ("photo", "scan", "audio")
+KINDS = ("photo", "scan", "audio", "digit", "synthetic")
 # Planes a signal must really fill before a headline may call it a 16-bit signal.
 FULL_DEPTH_PLANES = 14
 
@@ -99,7 +99,7 @@ class Signal:
         in 0 .. 2**bits - 1. Signed sources are stored in offset binary.
     bits : int
         Bit depth, 1 to 16.
-    kind : {"photo", "scan", "audio"}
+    kind : {"photo", "scan", "audio", "digit", "synthetic"}
     title, source, licence, citation : str
         Shown in the report.
     """

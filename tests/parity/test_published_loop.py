@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from lossless_inr import registry
+from lossless_inr.datasets.catalog import Catalog
 from lossless_inr.engine.loop import fit
 from lossless_inr.fitting.recipe import load_recipes
-from lossless_inr.signals.catalog import Catalog
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 from tiny import ROOT, random_samples, refusal, signal_of
 
+from lossless_inr.datasets.catalog import Catalog, Entry
 from lossless_inr.signals import Signal, plane_statistics, readers, resample, samples_sha256
-from lossless_inr.signals.catalog import Catalog, Entry
 
 CATALOG = Catalog(ROOT / "config/datasets.tsv", ROOT)
 QUICK_SIGNALS = {  # name: (sha256 of the prepared samples, informative planes)

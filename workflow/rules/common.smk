@@ -35,6 +35,7 @@ def one_of(names):
 wildcard_constraints:
     scale=re.escape(SCALE),
     signal=one_of(SIGNALS),
+    dataset=r"[^/]+",
     shard=one_of(SHARDS),
     table=one_of(TABLES),
     figure=one_of(FIGURES),
@@ -43,6 +44,19 @@ wildcard_constraints:
 def prepared(signal):
     """File of a prepared signal."""
     return f"data/prepared/{signal}.npz"
+
+
+# Data set -> its signals in this plan, for sets that are fetched.
+FETCHED = {}
+for one in SIGNALS:
+    if PLAN.catalog.find(one)[0].fetched:
+        FETCHED.setdefault(one.split("/")[0], []).append(one)
+
+
+def stamps(signal):
+    """What must be fetched before a signal can be prepared."""
+    dataset = signal.split("/")[0]
+    return [f"data/raw/{dataset}.fetched"] if dataset in FETCHED else []
 
 
 def fits_of(specs):

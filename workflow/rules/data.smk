@@ -2,10 +2,29 @@
 
 
 localrules:
+    fetch,
     prepare,
 
 
+rule fetch:
+    # One job per set: the archives of a set are read once, and its server meets one client. The
+    # stamp names the files; they are checked before they get their names.
+    output:
+        "data/raw/{dataset}.fetched",
+    log:
+        "logs/fetch/{dataset}.log",
+    params:
+        datasets=CONFIG.datasets,
+        mirror=CONFIG.fetch.mirror,
+        limit=CONFIG.fetch.limit,
+        signals=lambda wildcards: FETCHED[wildcards.dataset],
+    script:
+        "../scripts/fetch.py"
+
+
 rule prepare:
+    input:
+        lambda wildcards: stamps(wildcards.signal),
     output:
         "data/prepared/{signal}.npz",
     log:

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from lossless_inr.datasets.catalog import Catalog
 from lossless_inr.jobs import job
-from lossless_inr.signals.catalog import Catalog
 
 if __name__ == "__main__":
     with job(snakemake.log[0]):

@@ -1,0 +1,544 @@
+"""The dataset table (`config/datasets.tsv`) and how an entry becomes a prepared signal.
+
+The table is the only place where a signal is described. A signal is asked for as
+`set/size/name`, for example `skimage/32x32/astronaut`, `chime/3072/warning` or
+`kodak/native/kodim01`. Its columns are documented in config/README.md.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+
+from lossless_inr.datasets.checks import Digests, sha256_of
+from lossless_inr.errors import UserError, suggest
+from lossless_inr.signals import readers, resample, synthetic
+from lossless_inr.signals.signal import KINDS, MAX_BITS, Signal, sample_dtype
+
+# Names become folders and file names on every system, so they are kept plain.
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+SIZE = re.compile(r"[1-9]\d{0,6}(x[1-9]\d{0,4})?")
+NATIVE = "native"
+# A row for many signals: `{0801..0900}` counts, `{list:a4001..a5000}` takes names from the set's
+# rows of kind `list`. `{}` in its title and source is the name.
+COUNTED = re.compile(r"\{(\d+)\.\.(\d+)\}")
+LISTED = re.compile(r"\{list:([A-Za-z0-9]+)\.\.([A-Za-z0-9]+)\}")
+ADDRESS_STATUS = ("seen", "unverified")
+HEX = {"sha256": re.compile(r"[0-9a-f]{64}"), "md5": re.compile(r"[0-9a-f]{32}")}
+COLUMNS = (
+    *("set", "name", "title", "kind", "bits", "source_bits", "source_shape", "source", "sha256"),
+    *("prepare", "offset", "sizes", "address", "digest", "bytes", "licence", "terms", "citation"),
+)
+
+
+def check_name(name: str, where: str) -> str:
+    """Return `name` if it can safely be a path component on every system.
+
+    Raises
+    ------
+    UserError
+        If it is empty or holds anything but letters, digits, `_`, `-` and single dots.
+    """
+    if not NAME.fullmatch(name) or ".." in name or len(name) > 100:
+        raise UserError(
+            f"{where}: the name {name!r} may hold only letters, digits, '_', '-' and '.', and "
+            "starts with a letter or digit; put free text in 'title'"
+        )
+    return name
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a file can be fetched; `seen` if a public record ties its checksum to the address."""
+
+    status: str
+    url: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One signal of the dataset table.
+
+    Attributes
+    ----------
+    source : str
+        `package:<package>/<file>`, `file:<path>`, `synthetic:<kind>`, or
+        `fetched:<file>[!<member>][#<index>]`.
+    source_shape : tuple of int or None
+        Shape of the file's samples; None where the table does not know it.
+    sizes : tuple of str
+        Sizes that are prepared when the whole set is asked for.
+    digests : Digests
+        Of what is fetched: the file, or the archive that holds it.
+    sha256 : str
+        Of the source file itself; empty if unknown.
+    """
+
+    set: str
+    name: str
+    title: str
+    kind: str
+    bits: int
+    source_bits: int
+    source_shape: tuple[int | None, ...]
+    source: str
+    sha256: str
+    prepare: str
+    offset: tuple[int, ...] | None
+    sizes: tuple[str, ...]
+    addresses: tuple[Address, ...]
+    digests: Digests
+    licence: str
+    terms: str
+    citation: str
+
+    @property
+    def fetched(self) -> bool:
+        """Whether the source is a file that `store.Store` obtains."""
+        return self.source.startswith("fetched:")
+
+    @property
+    def download(self) -> str:
+        """File that is fetched: the source itself, or its archive."""
+        return re.split("[!#]", self.source.partition(":")[2])[0]
+
+    @property
+    def member(self) -> str | None:
+        """Member of the archive that is the source."""
+        inside = self.source.partition("!")[2]
+        return inside.partition("#")[0] or None
+
+    @property
+    def index(self) -> int | None:
+        """Which of the file's images."""
+        number = self.source.partition("#")[2]
+        return int(number) if number else None
+
+    def prepared_shape(self, size: str) -> tuple[int, ...]:
+        """Shape of the prepared samples for a size such as `32x32`, `3072` or `native`.
+
+        Raises
+        ------
+        UserError
+            If the size does not suit the signal's kind or exceeds its source.
+        """
+        where = f"signal '{self.set}/{size}/{self.name}'"
+        if size == NATIVE:
+            if self.prepare == "resize" and self.bits != self.source_bits:
+                raise UserError(f"{where}: native keeps the file's {self.source_bits} bits")
+            if None in self.source_shape:
+                raise UserError(
+                    f"{where}: the table does not know its size; write source_shape without '?'"
+                )
+            return self.source_shape
+        wanted = tuple(int(part) for part in size.split("x")) if SIZE.fullmatch(size) else ()
+        if len(wanted) != len(self.source_shape) - 1:
+            example = "3072" if self.kind == "audio" else "32x32"
+            raise UserError(
+                f"{where}: size '{size}' does not suit {self.kind}; write e.g. {example}"
+            )
+        available = self.source_shape[:-1]
+        if self.prepare == "resize" and None not in available:
+            available = (min(available),) * 2
+        if any(a is not None and w > a for w, a in zip(wanted, available, strict=True)):
+            limit = "x".join(map(str, available))
+            raise UserError(f"{where}: larger than its source ({limit}); ask for a smaller size")
+        return (*wanted, self.source_shape[-1])
+
+
+class Catalog:
+    """The dataset table, validated row by row on loading.
+
+    Parameters
+    ----------
+    path : Path
+        Tab-separated table; file sources are relative to its project root (`root`).
+    root : Path
+        Folder that `file:` sources are relative to.
+    """
+
+    def __init__(self, path: Path, root: Path = Path(".")):
+        self.path, self.root = Path(path), Path(root)
+        try:
+            with open(self.path, newline="", encoding="utf-8") as file:
+                reader = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+                rows = list(reader)
+                columns = reader.fieldnames or []
+        except FileNotFoundError:
+            raise UserError(
+                f"{path}: no such dataset table; correct 'datasets' in the config"
+            ) from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"{path}: cannot be read, or is not UTF-8 text ({error})") from None
+        known = list(COLUMNS)
+        for column in columns:
+            if columns.count(column) > 1:
+                raise UserError(f"{path}: the column '{column}' is there twice")
+            if column not in known:
+                raise UserError(f"{path}: unknown column '{column}'{suggest(column, known)}")
+        for column in known:
+            if column not in columns:
+                raise UserError(f"{path}: the column '{column}' is missing")
+        self.entries: dict[tuple[str, str], Entry] = {}
+        # Rows that count, by set; rows of kind `list`; rows whose lists are not here yet.
+        self.counted: dict[str, list[Entry]] = {}
+        self.lists: dict[str, list[Entry]] = {}
+        self.unlisted: dict[str, Entry] = {}
+        pins = self.path.with_name("prepared.tsv")
+        self.pins = _read_pins(pins) if pins.exists() else {}
+        patterns = []
+        for number, row in enumerate(rows, start=2):
+            where = f"{path}, line {number}"
+            entry = _entry(row, where)
+            if entry.kind == "list":
+                self.lists.setdefault(entry.set, []).append(entry)
+            elif LISTED.fullmatch(entry.name):
+                patterns.append((entry, where))
+            elif COUNTED.fullmatch(entry.name):
+                self.counted.setdefault(entry.set, []).append(entry)
+            else:
+                self._add(entry, where)
+        for entry, where in patterns:
+            self._add_listed(entry, where)
+
+    def _add(self, entry: Entry, where: str) -> None:
+        if (entry.set, entry.name) in self.entries:
+            raise UserError(f"{where}: {entry.set}/{entry.name} is listed twice")
+        self.entries[entry.set, entry.name] = entry
+
+    def _add_listed(self, entry: Entry, where: str) -> None:
+        """Signals whose names stand in lists of the publisher's, once those are here."""
+        files = [self.source_path(one) for one in self.lists.get(entry.set, [])]
+        if not files:
+            raise UserError(f"{where}: the set '{entry.set}' has no row of kind 'list'")
+        if not all(file.exists() for file in files):
+            self.unlisted[entry.set] = entry
+            return
+        first, last = LISTED.fullmatch(entry.name).groups()
+        lines = [line for file in files for line in file.read_text("utf-8").splitlines()]
+        for line in sorted({line.strip() for line in lines}):
+            # An index of the same length as the bounds, then the rest of the name.
+            if first <= line[: len(first)] <= last:
+                self._add(_named(entry, line), where)
+
+    def find(self, signal: str) -> tuple[Entry, str]:
+        """Entry and size of a signal written as `set/size/name`.
+
+        Raises
+        ------
+        UserError
+            If it is not written so, or the table has no such signal (with the nearest name).
+        """
+        parts = signal.split("/") if isinstance(signal, str) else []
+        if len(parts) != 3:
+            raise UserError(f"signal {signal!r}: write set/size/name, e.g. skimage/32x32/astronaut")
+        group, size, name = parts
+        entry = self.entries.get((group, name)) or self._counted(group, name)
+        if entry is None and group in self.unlisted:
+            raise UserError(
+                f"signal '{signal}': the names of this set are in its publisher's list, which is "
+                f"not here yet; run: make data DATASET={group}"
+            )
+        if entry is None:
+            known = [f"{one.set}/{size}/{one.name}" for one in self.rows()]
+            raise UserError(f"unknown signal '{signal}'{suggest(signal, known)}")
+        entry.prepared_shape(size)
+        return entry, size
+
+    def _counted(self, group: str, name: str) -> Entry | None:
+        """A signal of a row that counts."""
+        for entry in self.counted.get(group, []):
+            first, last = COUNTED.fullmatch(entry.name).groups()
+            if name.isdigit() and len(name) == len(first) and first <= name <= last:
+                return _named(entry, name)
+        return None
+
+    def rows(self) -> list[Entry]:
+        """Signals, and rows that count as one each."""
+        return [*self.entries.values(), *(e for rows in self.counted.values() for e in rows)]
+
+    def sets(self) -> list[str]:
+        """Names of all sets, in the table's order."""
+        return list(dict.fromkeys([*(g for g, _ in self.entries), *self.counted, *self.unlisted]))
+
+    def of_set(self, group: str) -> list[Entry]:
+        """All signals of a set.
+
+        Raises
+        ------
+        UserError
+            If there is no such set, or its names are in lists that are not here yet.
+        """
+        if group not in self.sets():
+            raise UserError(f"unknown data set '{group}'{suggest(group, self.sets())}")
+        if group in self.unlisted:
+            raise UserError(f"{group}: its names are in the publisher's list, which is not here")
+        found = [entry for entry in self.entries.values() if entry.set == group]
+        for row in self.counted.get(group, []):
+            first, last = COUNTED.fullmatch(row.name).groups()
+            numbers = range(int(first), int(last) + 1)
+            found += [_named(row, f"{k:0{len(first)}d}") for k in numbers]
+        return found
+
+    def describe(self, group: str) -> str:
+        """One line about a set: what is here, its size, terms, and what is known of addresses."""
+        if group in self.unlisted:
+            entries, count = [self.unlisted[group]], "names not fetched yet"
+        else:
+            entries = self.of_set(group)
+            paths = {self.source_path(e) for e in entries if not e.source.startswith("synthetic")}
+            here = sum(path.exists() for path in paths)
+            count = f"{len(entries)} signals, {here} of {len(paths)} files here"
+        first = entries[0]
+        sizes = {entry.download: entry.digests.bytes for entry in entries if entry.fetched}
+        known = [size for size in sizes.values() if size]
+        size = f", {sum(known) / 1e6:.1f} MB to fetch" if known else ""
+        size += " and more of unknown size" if known and len(known) < len(sizes) else ""
+        states = sorted({a.status for entry in entries for a in entry.addresses})
+        addresses = f"; addresses: {', '.join(states)}" if states else ""
+        licences = "; ".join(sorted({entry.licence for entry in entries}))
+        return f"{first.bits} bit {first.kind}, {count}{size}; {licences}{addresses}"
+
+    def source_path(self, entry: Entry) -> Path:
+        """Where the source file lies: in a package, under the root, or in `data/raw/<set>/`.
+
+        Raises
+        ------
+        UserError
+            If the source is written otherwise, or the package is not installed.
+        """
+        scheme, _, rest = entry.source.partition(":")
+        if scheme == "file" and rest:
+            return self.root / rest
+        if scheme == "fetched":
+            return self.raw(entry) / (entry.member or entry.download)
+        if scheme == "package" and "/" in rest:
+            package, _, inside = rest.partition("/")
+            # Only located, not imported: importing a package can be slow or have side effects.
+            try:
+                spec = importlib.util.find_spec(package)
+            except (ImportError, ValueError):
+                spec = None
+            if spec is None or not spec.submodule_search_locations:
+                raise UserError(f"{entry.source}: the package '{package}' is not installed")
+            return Path(spec.submodule_search_locations[0]) / inside
+        raise UserError(
+            f"{self.path}: source {entry.source!r} of {entry.set}/{entry.name} is neither "
+            "package:<name>/<file> nor file:<path> nor fetched:<file>"
+        )
+
+    def raw(self, entry: Entry) -> Path:
+        """Folder of a set's fetched files."""
+        return self.root / "data/raw" / entry.set
+
+    def prepare(self, signal: str) -> Signal:
+        """Read, check against the declaration, crop or resize one signal.
+
+        Raises
+        ------
+        UserError
+            If the file is missing or damaged, or contradicts its row.
+        """
+        entry, size = self.find(signal)
+        shape = entry.prepared_shape(size)
+        shown = f"{entry.source} ({signal})"  # never an absolute path of this machine
+        samples, bits = self._read(entry, shown)
+        self._compare(entry, samples, bits, shown)
+        if entry.prepare == "resize" and size != NATIVE:
+            square = resample.centre_square(samples)
+            samples = resample.downsample(square, *shape[:2], from_bits=bits, to_bits=entry.bits)
+        else:
+            if size != NATIVE:
+                samples = resample.crop(samples, shape[:-1], entry.offset)
+            samples = _without_empty_bits(samples, bits - entry.bits, shown)
+        prepared = Signal(
+            name=signal,
+            samples=np.ascontiguousarray(samples).astype(sample_dtype(entry.bits)),
+            bits=entry.bits,
+            kind=entry.kind,
+            title=entry.title,
+            source=entry.source,
+            licence=entry.licence,
+            citation=entry.citation,
+        )
+        pinned = self.pins.get(signal)
+        if pinned and pinned != prepared.sha256:
+            raise UserError(
+                f"{shown}: the prepared samples have sha256 {prepared.sha256}, but {pinned} is "
+                f"pinned in {self.path.with_name('prepared.tsv')}: preparation is not what it was"
+            )
+        return prepared
+
+    def _read(self, entry: Entry, shown: str) -> tuple[np.ndarray, int]:
+        """Samples and bit depth of an entry's source."""
+        scheme, _, rest = entry.source.partition(":")
+        if scheme == "synthetic":
+            return synthetic.make(rest, entry.source_shape, entry.source_bits), entry.source_bits
+        path = self.source_path(entry)
+        if entry.fetched and not path.exists():
+            raise UserError(
+                f"{path}: not fetched yet; run: make data DATASET={entry.set} [MIRROR=folder]"
+            )
+        samples, bits = readers.read(path, entry.index)
+        if entry.sha256 and (digest := sha256_of(path)) != entry.sha256:
+            raise UserError(f"{shown}: sha256 {digest} differs from the one in {self.path}")
+        return samples, bits
+
+    def _compare(self, entry: Entry, samples: np.ndarray, bits: int, shown: str) -> None:
+        """Hold a file against its row."""
+        if samples.dtype.kind == "f":
+            raise UserError(
+                f"{shown}: the file holds floating-point samples but {entry.source_bits}-bit "
+                "integers are declared; float signals are not read into integers"
+            )
+        if bits == 16 == entry.bits and not entry.source.startswith("synthetic:"):
+            low = samples & 255
+            if (low == 0).all():
+                raise UserError(
+                    f"{shown}: 8-bit content in a 16-bit file (the low byte is always zero); "
+                    f"set bits to 8, and leave source_bits, in {self.path}"
+                )
+            if (low == samples >> 8).all():
+                raise UserError(
+                    f"{shown}: 8-bit content in a 16-bit file (the low byte repeats the high "
+                    "byte); convert the file to 8 bits and declare that"
+                )
+        if bits != entry.source_bits:
+            raise UserError(
+                f"{shown}: the file holds {bits}-bit samples but source_bits={entry.source_bits} "
+                f"is declared; set source_bits to {bits} in {self.path}"
+            )
+        declared = entry.source_shape
+        fits = len(declared) == samples.ndim and all(
+            d in (None, n) for d, n in zip(declared, samples.shape, strict=True)
+        )
+        if not fits:
+            wanted = "x".join("?" if d is None else str(d) for d in declared)
+            raise UserError(
+                f"{shown}: the file has shape {'x'.join(map(str, samples.shape))} but "
+                f"source_shape={wanted} is declared in {self.path}"
+            )
+
+
+def _without_empty_bits(samples: np.ndarray, empty: int, shown: str) -> np.ndarray:
+    """Samples without their lowest `empty` bits, which must be zero: nothing is lost."""
+    if empty and (samples & (2**empty - 1)).any():
+        raise UserError(
+            f"{shown}: bits={empty} less than source_bits, but the lowest {empty} bits are in "
+            "use; declare bits as source_bits"
+        )
+    return samples >> empty if empty else samples
+
+
+def _named(entry: Entry, name: str) -> Entry:
+    """One signal of a row for many; a file's name may hold spaces, a signal's may not."""
+    return replace(
+        entry,
+        name=re.sub(r"[^A-Za-z0-9_.-]", "_", name),
+        title=entry.title.replace("{}", name),
+        source=entry.source.replace("{}", name),
+        addresses=tuple(replace(a, url=a.url.replace("{}", quote(name))) for a in entry.addresses),
+    )
+
+
+def _read_pins(path: Path) -> dict[str, str]:
+    """`config/prepared.tsv`: signal -> sha256 of its prepared samples."""
+    pins = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        signal, tab, digest = line.partition("\t")
+        if number == 1:
+            continue  # column names
+        if not tab or not HEX["sha256"].fullmatch(digest) or signal in pins:
+            raise UserError(f"{path}, line {number}: expected a signal, a tab and a sha256, once")
+        pins[signal] = digest
+    return pins
+
+
+def _entry(row: dict, where: str) -> Entry:
+    """One row, checked."""
+    if None in row or None in row.values():
+        raise UserError(f"{where}: the row has more or fewer cells than the header")
+
+    def whole(text: str, column: str, low: int, high: int) -> int:
+        if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
+            raise UserError(f"{where}: {column}={text!r} is not a whole number {low}..{high}")
+        return int(text)
+
+    check_name(row["set"], where)
+    if not COUNTED.fullmatch(row["name"]) and not LISTED.fullmatch(row["name"]):
+        check_name(row["name"], where)
+    is_list = row["kind"] == "list"
+    for column, allowed in (("kind", (*KINDS, "list")), ("prepare", ("resize", "crop"))):
+        if row[column] not in allowed and not (is_list and column == "prepare"):
+            raise UserError(f"{where}: {column}={row[column]!r}{suggest(row[column], allowed)}")
+    common = {k: row[k] for k in ("set", "name", "title", "kind", "source", "sha256", "prepare")}
+    common |= {k: row[k] for k in ("licence", "terms", "citation")}
+    common |= {"sizes": tuple(row["sizes"].split()), **_download(row, where)}
+    if is_list:
+        return Entry(**common, bits=1, source_bits=1, source_shape=(), offset=None)
+    shape = tuple(
+        None if part == "?" else whole(part, "source_shape", 1, 10**9)
+        for part in row["source_shape"].split("x")
+    )
+    if len(shape) != (2 if row["kind"] == "audio" else 3) or shape[-1] is None:
+        raise UserError(f"{where}: source_shape={row['source_shape']!r} does not suit its kind")
+    if row["prepare"] == "resize" and row["kind"] != "photo":
+        raise UserError(f"{where}: scans and sounds are cropped, never resized")
+    offset = None
+    if row["offset"]:
+        offset = tuple(whole(part, "offset", 0, 10**9) for part in row["offset"].split(","))
+        if len(offset) != len(shape) - 1:
+            example = "a sample" if row["kind"] == "audio" else "row,column"
+            raise UserError(f"{where}: offset={row['offset']!r} is not {example}")
+    entry = Entry(
+        **common,
+        bits=whole(row["bits"], "bits", 1, MAX_BITS),
+        source_bits=whole(row["source_bits"], "source_bits", 1, MAX_BITS),
+        source_shape=shape,
+        offset=offset,
+    )
+    if entry.prepare == "crop" and entry.bits > entry.source_bits:
+        raise UserError(f"{where}: a crop invents no bits, but bits exceeds source_bits")
+    for size in entry.sizes:
+        entry.prepared_shape(size)
+    return entry
+
+
+def _download(row: dict, where: str) -> dict:
+    """Addresses and digests of a row; only a fetched source has them."""
+    fetched = row["source"].startswith("fetched:")
+    if not fetched and any(row[column] for column in ("address", "digest", "bytes")):
+        raise UserError(f"{where}: address, digest and bytes belong to a 'fetched:' source")
+    if row["sha256"] and not HEX["sha256"].fullmatch(row["sha256"]):
+        raise UserError(f"{where}: sha256={row['sha256']!r} is not 64 hexadecimal digits")
+    addresses = []
+    for word in row["address"].split():
+        status, _, url = word.partition("=")
+        if status not in ADDRESS_STATUS or not re.match(r"https?://[^/]+/.", url):
+            example = "seen=https://..." if "=" in word else "status=address"
+            raise UserError(f"{where}: address {word!r}: write {example} or unverified=https://...")
+        addresses.append(Address(status, url))
+    kind, _, digest = row["digest"].partition(":")
+    if row["digest"] and (kind not in HEX or not HEX[kind].fullmatch(digest)):
+        raise UserError(f"{where}: digest={row['digest']!r}: write sha256:<hex> or md5:<hex>")
+    if row["bytes"] and not row["bytes"].isdigit():
+        raise UserError(f"{where}: bytes={row['bytes']!r} is not a whole number")
+    known = Digests(
+        **({kind: digest} if row["digest"] else {}),
+        bytes=int(row["bytes"]) if row["bytes"] else None,
+    )
+    if fetched:
+        path = row["source"].partition(":")[2]
+        for part in re.split("[!#]", path)[:2]:
+            if part.startswith("/") or ".." in part.split("/") or "\\" in part or not part:
+                raise UserError(f"{where}: source={row['source']!r}: no plain relative path")
+        # A file that is its own download needs its checksum written once.
+        if "!" not in path and row["sha256"] and known.sha256 is None:
+            known = replace(known, sha256=row["sha256"])
+    return {"addresses": tuple(addresses), "digests": known}

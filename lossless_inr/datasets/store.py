@@ -1,0 +1,267 @@
+"""Raw files: from the user's mirror, else from the addresses in the table, to `data/raw/`.
+
+A file is looked for in `data/raw/<set>/`, then in the mirror folder, then at each address in
+order. What is there is right: it was checked before it got its name. A file without a published
+checksum is trusted on first use; its sha256 goes to `config/datasets.lock` and counts from then on.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import logging
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from filelock import FileLock
+
+from lossless_inr.datasets import archives
+from lossless_inr.datasets.catalog import Catalog, Entry
+from lossless_inr.datasets.checks import Digests, Unfit, check
+from lossless_inr.datasets.transfer import DiskError, download
+from lossless_inr.errors import UserError
+
+LOG = logging.getLogger(__name__)
+MIRROR_VARIABLE = "LOSSLESS_INR_MIRROR"
+LOCK_COLUMNS = ("set", "file", "sha256", "bytes", "from", "when")
+# Files of a set that are fetched side by side; more would be rude to the servers of these sets.
+CONNECTIONS = 4
+
+
+class Lock:
+    """`config/datasets.lock`: what a file without a published checksum was when first seen."""
+
+    def __init__(self, path: Path):
+        self.path = Path(path)
+
+    def _rows(self) -> list[dict]:
+        try:
+            with open(self.path, newline="", encoding="utf-8") as file:
+                rows = list(csv.DictReader(file, delimiter="\t"))
+        except FileNotFoundError:
+            return []
+        if any(set(row) != set(LOCK_COLUMNS) or None in row.values() for row in rows):
+            raise UserError(f"{self.path}: damaged; restore it, or delete it to trust files anew")
+        return rows
+
+    def known(self, group: str, file: str) -> Digests | None:
+        """Digests of a file that was seen before."""
+        for row in self._rows():
+            if (row["set"], row["file"]) == (group, file):
+                return Digests(sha256=row["sha256"], bytes=int(row["bytes"]))
+        return None
+
+    def add(self, group: str, file: str, sha256: str, size: int, origin: str) -> None:
+        """Remember a file, unless it is known."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{self.path}.busy"):
+            rows = self._rows()
+            if any((row["set"], row["file"]) == (group, file) for row in rows):
+                return
+            when = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
+            values = (group, file, sha256, size, origin, when)
+            rows.append(dict(zip(LOCK_COLUMNS, map(str, values), strict=True)))
+            rows.sort(key=lambda row: (row["set"], row["file"]))
+            partial = self.path.with_name(f".{self.path.name}.partial")
+            with open(partial, "w", newline="", encoding="utf-8") as out:
+                writer = csv.DictWriter(out, LOCK_COLUMNS, delimiter="\t", lineterminator="\n")
+                writer.writeheader()
+                writer.writerows(rows)
+            partial.replace(self.path)
+        LOG.warning(
+            "%s/%s has no published checksum; trusted on first use: sha256 %s (kept in %s)",
+            *(group, file, sha256, self.path),
+        )
+
+
+class Store:
+    """Raw files of the sets in the table.
+
+    Parameters
+    ----------
+    catalog : Catalog
+    mirror : Path, optional
+        Folder with `<set>/<file>` or `<file>`; an archive's members will do. By default that of
+        the environment variable LOSSLESS_INR_MIRROR.
+    limit : float
+        Seconds that one file may take from one address, attempts and waiting included.
+    progress : callable, optional
+        Called with (name of the file, bytes so far, bytes in all or None).
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        mirror: Path | str | None = None,
+        limit: float = 7200.0,
+        progress: Callable[[str, int, int | None], None] = lambda name, done, total: None,
+    ):
+        named = mirror or os.environ.get(MIRROR_VARIABLE)
+        if named and not Path(named).is_dir():
+            raise UserError(f"mirror: {named}: no such folder; name one that exists, or none")
+        self.catalog, self.mirror = catalog, Path(named) if named else None
+        self.limit, self.progress = limit, progress
+        self.lock = Lock(catalog.path.with_name("datasets.lock"))
+
+    def missing(self, entries: Iterable[Entry]) -> list[Entry]:
+        """Entries whose raw file is to be fetched and is not there."""
+        return [
+            entry
+            for entry in entries
+            if entry.fetched and not self.catalog.source_path(entry).exists()
+        ]
+
+    def obtain(self, entries: Iterable[Entry]) -> None:
+        """Fetch what is missing of these entries; nothing is touched if nothing is.
+
+        Raises
+        ------
+        UserError
+            If a file cannot be had anywhere, or not written; others are fetched all the same.
+        """
+        work: dict[tuple[str, str], list[Entry]] = {}
+        for entry in self.missing(entries):
+            work.setdefault((entry.set, entry.download), []).append(entry)
+        shown = set()
+        for group in work.values():
+            if group[0].terms and group[0].set not in shown:
+                shown.add(group[0].set)
+                LOG.warning("%s: %s", group[0].set, group[0].terms)
+        with ThreadPoolExecutor(CONNECTIONS) as pool:
+            results = [pool.submit(self._obtain, group) for group in work.values()]
+        problems = [error for result in results if (error := result.exception()) is not None]
+        for problem in problems:
+            if not isinstance(problem, UserError):
+                raise problem
+        if problems:
+            more = f" (and {len(problems) - 1} more files)" if len(problems) > 1 else ""
+            raise UserError(f"{problems[0]}{more}")
+
+    def _obtain(self, entries: list[Entry]) -> None:
+        """Files of one download: itself, or members of it."""
+        first = entries[0]
+        place = self.catalog.raw(first) / first.download
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            # The system frees the lock of a process that dies, however it dies.
+            with FileLock(place.with_name(f".{place.name}.lock")):
+                entries = self.missing(entries)  # another process may have been here
+                if first.member is None:
+                    if entries:
+                        self._file(first, place)
+                else:
+                    self._members(entries, place)
+        except (OSError, DiskError) as error:
+            text = f"{place}: {error.strerror}" if isinstance(error, OSError) else str(error)
+            raise UserError(text) from None
+
+    # --- one file -----------------------------------------------------------------------
+
+    def _expected(self, entry: Entry) -> Digests:
+        return self._locked(entry.set, entry.download, entry.digests)
+
+    def _locked(self, group: str, file: str, known: Digests) -> Digests:
+        """What the table knows, else what the lock file remembers."""
+        locked = None if known.sha256 else self.lock.known(group, file)
+        return replace(locked, md5=known.md5) if locked else known
+
+    def _in_mirror(self, entry: Entry, file: str) -> Path | None:
+        if self.mirror is None:
+            return None
+        for place in (self.mirror / entry.set / file, self.mirror / file):
+            if place.is_file():
+                return place
+        return None
+
+    def _file(self, entry: Entry, place: Path) -> None:
+        """Get one file, as it is, to its place."""
+        expected = self._expected(entry)
+        if (source := self._in_mirror(entry, entry.download)) is not None:
+            try:
+                sha256 = check(source, expected)
+                archives.copy(source, place)
+                self._remember(entry, entry.download, expected, sha256, place, "mirror")
+                return
+            except Unfit as error:
+                LOG.warning("%s: the mirror's file is not used: %s", source, error)
+        faults = []
+        for address in entry.addresses:
+            try:
+                sha256 = download(
+                    address.url,
+                    place,
+                    expected,
+                    limit=self.limit,
+                    progress=lambda done, total: self.progress(place.name, done, total),
+                )
+                self._remember(entry, entry.download, expected, sha256, place, address.url)
+                return
+            except Unfit as error:
+                LOG.warning("%s: %s", address.url, error)
+                faults.append(f"{address.url}: {error}")
+        tried = "; ".join(faults) or "the table has no address for it"
+        raise UserError(
+            f"{entry.set}: cannot fetch {entry.download} ({tried}); put the file at {place} or "
+            "name a folder that has it: MIRROR=folder"
+        )
+
+    def _remember(self, entry, file, expected, sha256, place, origin) -> None:
+        if expected.sha256 is None:
+            self.lock.add(entry.set, file, sha256, place.stat().st_size, origin)
+
+    # --- members of an archive ----------------------------------------------------------
+
+    def _members(self, entries: list[Entry], place: Path) -> None:
+        """Get members to their places: from the mirror, else out of the archive."""
+        for entry in entries:
+            target = self.catalog.source_path(entry)
+            source = self._in_mirror(entry, entry.member)
+            if source is None or target.exists():
+                continue
+            try:
+                self._check_member(entry, source, "mirror")
+                archives.copy(source, target)
+            except Unfit as error:
+                LOG.warning("%s: the mirror's file is not used: %s", source, error)
+        wanted = {e.member: self.catalog.source_path(e) for e in self.missing(entries)}
+        if not wanted:
+            return
+        archive = self._archive(entries[0], place)
+        fresh = {m: t.with_name(f".{t.name}.unchecked") for m, t in wanted.items()}
+        archives.extract(archive, fresh)
+        for entry in entries:
+            if entry.member not in wanted:
+                continue
+            unchecked = fresh[entry.member]
+            if unchecked.exists():
+                try:
+                    self._check_member(entry, unchecked, archive.name)
+                except Unfit as error:
+                    unchecked.unlink()
+                    raise UserError(f"{archive}: member {entry.member}: {error}") from None
+                unchecked.replace(wanted[entry.member])
+
+    def _check_member(self, entry: Entry, path: Path, origin: str) -> None:
+        expected = self._locked(entry.set, entry.member, Digests(sha256=entry.sha256 or None))
+        sha256 = check(path, expected)
+        # A member of an archive whose checksum is known needs no entry of its own.
+        if expected.sha256 is None and not (origin != "mirror" and entry.digests.sha256):
+            self.lock.add(entry.set, entry.member, sha256, path.stat().st_size, origin)
+
+    def _archive(self, entry: Entry, place: Path) -> Path:
+        """The archive: here already, in the mirror, or fetched now."""
+        if place.exists():
+            return place
+        if (source := self._in_mirror(entry, entry.download)) is not None:
+            try:
+                expected = self._expected(entry)
+                sha256 = check(source, expected)
+                self._remember(entry, entry.download, expected, sha256, source, "mirror")
+                return source
+            except Unfit as error:
+                LOG.warning("%s: the mirror's archive is not used: %s", source, error)
+        self._file(entry, place)
+        return place

@@ -1,0 +1,237 @@
+"""One file from one address: resumed, retried, checked, and renamed only when right.
+
+`requests` does the transfer (proxies, redirects, TLS) and `tenacity` the repetition; what is
+written here is what they leave open: going on from a partial file, one limit for the total time,
+and never leaving https.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import requests
+import tenacity
+from requests.adapters import BaseAdapter
+
+from lossless_inr.datasets.checks import Digests, Unfit, check
+
+CHUNK = 1 << 18
+# Seconds without a byte after which a connection is given up (and tried again).
+SILENCE = 30.0
+
+
+class TransferError(Unfit):
+    """An address that did not give the file."""
+
+
+class Temporary(TransferError):
+    """A fault that may be gone at the next attempt."""
+
+
+class DiskError(Exception):
+    """The file cannot be written; another address would not help."""
+
+
+class _NoDowngrade(BaseAdapter):
+    """Stands for http:// in a session that began with https://."""
+
+    def send(self, request, **_):
+        raise TransferError(f"it redirects from https to {request.url}, which is not secure")
+
+    def close(self):
+        """Nothing to close."""
+
+
+def _session(address: str) -> requests.Session:
+    session = requests.Session()
+    session.headers["Accept-Encoding"] = "identity"
+    session.max_redirects = 5
+    if address.startswith("https://"):
+        session.mount("http://", _NoDowngrade())
+    return session
+
+
+def download(
+    address: str,
+    target: Path,
+    expected: Digests,
+    *,
+    limit: float,
+    attempts: int = 5,
+    progress: Callable[[int, int | None], None] = lambda done, total: None,
+) -> str:
+    """Fetch `address` into `target`, which appears only when it is right.
+
+    What has been received stays in `.<name>.partial` beside it and is gone on from, in this call
+    or a later one.
+
+    Parameters
+    ----------
+    address : str
+        http or https; a redirect from https to http is refused.
+    target : Path
+    expected : Digests
+    limit : float
+        Seconds for all attempts together.
+    attempts : int
+    progress : callable
+        Called with (bytes so far, bytes in all or None).
+
+    Returns
+    -------
+    str
+        sha256 of the file.
+
+    Raises
+    ------
+    Unfit
+        If the address does not give the file.
+    DiskError
+        If it cannot be written.
+    """
+    deadline = time.monotonic() + limit
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        begun = partial.exists()
+        while True:
+            _attempts(address, partial, expected, deadline, attempts, progress)
+            try:
+                # Read back from the disk: what counts is what lies there, parts of earlier
+                # attempts included.
+                sha256 = check(partial, expected)
+                break
+            except Unfit:
+                partial.unlink()
+                if not begun:
+                    raise
+                begun = False  # the wrong bytes may be those that were there before
+        partial.replace(target)
+        return sha256
+    except requests.RequestException as error:
+        raise TransferError(_words(error)) from None
+    except OSError as error:
+        raise DiskError(f"{target}: {_disk(error)}") from None
+
+
+def _attempts(address, partial, expected, deadline, attempts, progress) -> None:
+    """Receive the whole file, going on after faults that may pass."""
+    left = deadline - time.monotonic()
+    for attempt in tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(Temporary),
+        wait=tenacity.wait_exponential_jitter(initial=0.5, max=20),
+        stop=tenacity.stop_after_attempt(attempts) | tenacity.stop_before_delay(left),
+        reraise=True,
+    ):
+        with attempt, _session(address) as session:
+            _receive(session, address, partial, expected, deadline, progress)
+
+
+def _disk(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return "no space left for it; make room and run the same command again"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "its folder cannot be written to; correct its permissions"
+    return error.strerror or str(error)
+
+
+def _words(error: requests.RequestException) -> str:
+    """A requests exception as a few words."""
+    if isinstance(error, requests.exceptions.SSLError):
+        return f"no secure connection ({error.__class__.__name__})"
+    if isinstance(error, requests.exceptions.ProxyError):
+        return "the proxy refuses or cannot be reached"
+    if isinstance(error, requests.Timeout):
+        return "the server does not answer"
+    if isinstance(error, requests.ConnectionError):
+        return "the server cannot be reached, or broke the connection"
+    if isinstance(error, requests.TooManyRedirects):
+        return "it redirects in circles"
+    return str(error)
+
+
+def _receive(session, address, partial, expected, deadline, progress) -> None:
+    """One attempt: append to the partial file until the server says that is all."""
+    have = partial.stat().st_size if partial.exists() else 0
+    if expected.bytes is not None and have >= expected.bytes:
+        if have == expected.bytes:
+            return
+        partial.unlink()
+        have = 0
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TransferError("the time limit is over")
+    headers = {"Range": f"bytes={have}-"} if have else {}
+    try:
+        response = session.get(
+            address, headers=headers, stream=True, timeout=(min(10.0, left), min(SILENCE, left))
+        )
+    except TransferError:
+        raise
+    except requests.TooManyRedirects as error:
+        raise TransferError(_words(error)) from None
+    except requests.RequestException as error:
+        raise Temporary(_words(error)) from None
+    with response:
+        status = response.status_code
+        if status == 416:  # the partial file is as long as the whole, or longer: begin again
+            os.truncate(partial, 0)
+            raise Temporary("the server cannot go on from what is there")
+        if status in (408, 425, 429) or status >= 500:
+            raise Temporary(f"the server answers {status} {response.reason}")
+        if status not in (200, 206):
+            raise TransferError(f"the server answers {status} {response.reason}")
+        if status == 206 and not _goes_on(response, have):
+            os.truncate(partial, 0)
+            raise Temporary("the server sends another range than asked for")
+        if status == 200:
+            have = 0
+        _write(response, partial, have, expected, deadline, progress)
+
+
+def _goes_on(response: requests.Response, have: int) -> bool:
+    return response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+
+
+def _write(response, partial, have, expected, deadline, progress) -> None:
+    length = response.headers.get("Content-Length", "")
+    declared = have + int(length) if length.isdigit() else None
+    # A server may pack what was asked for as it is. One that calls a .gz file "packed" means the
+    # file itself: its length says so.
+    packed = bool(response.headers.get("Content-Encoding")) and declared != expected.bytes
+    if packed:
+        declared = None
+        have = 0
+    if None not in (declared, expected.bytes) and declared != expected.bytes:
+        raise TransferError(f"the server announces {declared} bytes instead of {expected.bytes}")
+    most = expected.bytes if expected.bytes is not None else declared
+    with open(partial, "r+b" if have else "wb") as file:
+        file.seek(have)
+        while True:
+            if time.monotonic() > deadline:
+                raise TransferError("the time limit is over")
+            try:
+                # read1 returns what is there: a server that drips cannot hold us past the limit.
+                block = response.raw.read1(CHUNK, decode_content=packed)
+            except OSError as error:
+                if isinstance(error, requests.RequestException) or error.errno is None:
+                    raise Temporary("the connection broke") from None
+                raise Temporary(f"the connection broke ({error.strerror})") from None
+            except Exception as error:  # urllib3's exceptions: broken chunks, bad gzip, timeouts
+                raise Temporary(f"the connection broke ({type(error).__name__})") from None
+            if not block:
+                break
+            file.write(block)
+            have += len(block)
+            if most is not None and have > most:
+                raise TransferError(f"the server sends more than {most} bytes")
+            progress(have, most)
+        file.truncate()
+    if packed and expected.bytes is not None and have != expected.bytes:
+        os.truncate(partial, 0)
+    if most is not None and have < most:
+        raise Temporary(f"the connection ended after {have} of {most} bytes")
