@@ -154,7 +154,7 @@ def data(
 ) -> None:
     """Fetch a data set and prepare its signals; what is there already is left alone.
 
-    Example: lossless-inr data kodak --mirror ../shared/mirror --size 256x256
+    Example: lossless-inr data kodak --mirror ~/mirror --size 256x256
     """
     from lossless_inr.datasets.command import fetch_and_prepare
 

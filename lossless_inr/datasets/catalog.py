@@ -35,6 +35,8 @@ COLUMNS = (
     *("set", "name", "title", "kind", "bits", "source_bits", "source_shape", "source", "sha256"),
     *("prepare", "offset", "sizes", "address", "digest", "bytes", "licence", "terms", "citation"),
 )
+# A table of one's own files can do without these.
+OPTIONAL = ("sizes", "address", "digest", "bytes", "terms")
 
 
 def check_name(name: str, where: str) -> str:
@@ -183,7 +185,7 @@ class Catalog:
             if column not in known:
                 raise UserError(f"{path}: unknown column '{column}'{suggest(column, known)}")
         for column in known:
-            if column not in columns:
+            if column not in (*columns, *OPTIONAL):
                 raise UserError(f"{path}: the column '{column}' is missing")
         self.entries: dict[tuple[str, str], Entry] = {}
         # Rows that count, by set; rows of kind `list`; rows whose lists are not here yet.
@@ -195,7 +197,7 @@ class Catalog:
         patterns = []
         for number, row in enumerate(rows, start=2):
             where = f"{path}, line {number}"
-            entry = _entry(row, where)
+            entry = _entry(dict.fromkeys(OPTIONAL, "") | row, where)
             if entry.kind == "list":
                 self.lists.setdefault(entry.set, []).append(entry)
             elif LISTED.fullmatch(entry.name):
@@ -350,6 +352,8 @@ class Catalog:
         shown = f"{entry.source} ({signal})"  # never an absolute path of this machine
         samples, bits = self._read(entry, shown)
         self._compare(entry, samples, bits, shown)
+        if None in entry.source_shape:  # only now it is known whether the size fits
+            shape = replace(entry, source_shape=samples.shape).prepared_shape(size)
         if entry.prepare == "resize" and size != NATIVE:
             square = resample.centre_square(samples)
             samples = resample.downsample(square, *shape[:2], from_bits=bits, to_bits=entry.bits)
@@ -397,18 +401,6 @@ class Catalog:
                 f"{shown}: the file holds floating-point samples but {entry.source_bits}-bit "
                 "integers are declared; float signals are not read into integers"
             )
-        if bits == 16 == entry.bits and not entry.source.startswith("synthetic:"):
-            low = samples & 255
-            if (low == 0).all():
-                raise UserError(
-                    f"{shown}: 8-bit content in a 16-bit file (the low byte is always zero); "
-                    f"set bits to 8, and leave source_bits, in {self.path}"
-                )
-            if (low == samples >> 8).all():
-                raise UserError(
-                    f"{shown}: 8-bit content in a 16-bit file (the low byte repeats the high "
-                    "byte); convert the file to 8 bits and declare that"
-                )
         if bits != entry.source_bits:
             raise UserError(
                 f"{shown}: the file holds {bits}-bit samples but source_bits={entry.source_bits} "
@@ -424,6 +416,18 @@ class Catalog:
                 f"{shown}: the file has shape {'x'.join(map(str, samples.shape))} but "
                 f"source_shape={wanted} is declared in {self.path}"
             )
+        if bits == 16 == entry.bits and not entry.source.startswith("synthetic:"):
+            low = samples & 255
+            if (low == 0).all():
+                raise UserError(
+                    f"{shown}: 8-bit content in a 16-bit file (the low byte is always zero); "
+                    f"set bits to 8, and leave source_bits, in {self.path}"
+                )
+            if (low == samples >> 8).all():
+                raise UserError(
+                    f"{shown}: 8-bit content in a 16-bit file (the low byte repeats the high "
+                    "byte); convert the file to 8 bits and declare that"
+                )
 
 
 def _without_empty_bits(samples: np.ndarray, empty: int, shown: str) -> np.ndarray:

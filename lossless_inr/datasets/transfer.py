@@ -217,12 +217,10 @@ def _write(response, partial, have, expected, deadline, progress) -> None:
             try:
                 # read1 returns what is there: a server that drips cannot hold us past the limit.
                 block = response.raw.read1(CHUNK, decode_content=packed)
-            except OSError as error:
-                if isinstance(error, requests.RequestException) or error.errno is None:
-                    raise Temporary("the connection broke") from None
-                raise Temporary(f"the connection broke ({error.strerror})") from None
-            except Exception as error:  # urllib3's exceptions: broken chunks, bad gzip, timeouts
-                raise Temporary(f"the connection broke ({type(error).__name__})") from None
+            except Exception as error:  # urllib3's own: resets, broken chunks, bad gzip, silence
+                raise Temporary(
+                    f"the connection broke after {have} bytes ({type(error).__name__})"
+                ) from None
             if not block:
                 break
             file.write(block)

@@ -29,7 +29,7 @@ def read_png(path: Path) -> tuple[np.ndarray, int]:
     if header[:8] != b"\x89PNG\r\n\x1a\n" or len(header) < 26:
         raise UserError(f"{path}: not a PNG file")
     depth, colour = header[24], PNG_COLOURS.get(header[25], "unknown")
-    if depth not in (8, 16):
+    if depth not in (8, 16) and colour != "palette":
         raise UserError(f"{path}: {depth}-bit {colour} PNG; 8 and 16 bits are read: convert it")
     if depth == 16:
         import imagecodecs
@@ -40,7 +40,7 @@ def read_png(path: Path) -> tuple[np.ndarray, int]:
 
         with Image.open(path) as image:
             samples = np.asarray(image)
-    return samples.reshape(*samples.shape[:2], -1), depth
+    return samples.reshape(*samples.shape[:2], -1), max(depth, 8)
 
 
 def read_tiff(path: Path) -> tuple[np.ndarray, int]:

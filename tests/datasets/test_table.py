@@ -1,0 +1,277 @@
+"""The dataset table as it is, rows for many signals, and the command that fetches a set."""
+
+import csv
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+from test_store import MIRROR, png, project, row, sha256
+
+from lossless_inr.datasets.catalog import COLUMNS, Catalog
+from lossless_inr.datasets.store import Store
+from lossless_inr.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
+CATALOG = Catalog(ROOT / "config/datasets.tsv", ROOT)
+SETS = {
+    **{"kodak": 24, "div2k": 100, "testimages": 40, "librispeech": 10, "mnist": 10_000},
+    **{"fashion_mnist": 10_000, "fsdd": 300, "rgb16": 15, "synthetic": 11},
+}
+
+
+def test_the_sets_of_the_paper_are_there_with_all_their_signals():
+    for name, count in SETS.items():
+        entries = CATALOG.of_set(name)
+        assert len(entries) == len({entry.name for entry in entries}) == count, name
+    assert "fivek" in CATALOG.unlisted and len(CATALOG.lists["fivek"]) == 2
+    assert list(SETS) and {"skimage", "pydicom", "chime"} <= set(CATALOG.sets())
+
+
+def test_every_row_has_what_its_fetching_needs():
+    rows = [*CATALOG.rows(), *CATALOG.unlisted.values(), *CATALOG.lists["fivek"]]
+    for entry in rows:
+        where = f"{entry.set}/{entry.name}"
+        assert entry.licence, where
+        assert bool(entry.addresses) == entry.fetched, where
+        assert entry.sizes or entry.kind == "list", where
+        unsure = all(address.status == "unverified" for address in entry.addresses)
+        known = entry.digests.sha256 or entry.digests.md5
+        assert known or unsure, f"{where}: seen, but with no checksum to have seen"
+    for name in ("div2k", "testimages", "fivek"):
+        entries = [entry for entry in rows if entry.set == name and entry.kind != "list"]
+        assert all(entry.terms for entry in entries), name
+
+
+def test_every_archive_is_described_once():
+    described = {}
+    for entry in CATALOG.rows():
+        if entry.fetched:
+            facts = (entry.addresses, entry.digests)
+            assert described.setdefault((entry.set, entry.download), facts) == facts
+
+
+def test_pins_are_of_signals_of_the_table():
+    assert len(CATALOG.pins) > 100
+    for signal in CATALOG.pins:
+        CATALOG.find(signal)
+    for size in ("256x256", "64x64", "32x32"):
+        assert sum(f"kodak/{size}/" in signal for signal in CATALOG.pins) == 24
+
+
+@pytest.mark.parametrize(
+    "signal", [s for s in CATALOG.pins if s.startswith(("sk", "py", "ch", "sy"))]
+)
+def test_offline_signals_are_the_pinned_ones(signal):
+    assert CATALOG.prepare(signal).sha256 == CATALOG.pins[signal]
+
+
+@pytest.mark.skipif(not MIRROR.is_dir(), reason="no mirror of the real files beside this checkout")
+@pytest.mark.parametrize("name", ["rgb16", "fsdd", "mnist", "librispeech"])
+def test_real_files_of_the_mirror_prepare(tmp_path, name):
+    (tmp_path / "config").mkdir()
+    for file in ("datasets.tsv", "prepared.tsv"):
+        (tmp_path / "config" / file).write_bytes((ROOT / "config" / file).read_bytes())
+    catalog = Catalog(tmp_path / "config/datasets.tsv", tmp_path)
+    entries = catalog.of_set(name)
+    if name == "librispeech":  # of its archive, the mirror has two files of this set
+        entries = [e for e in entries if e.name.startswith("2412-153948")]
+        assert len(entries) == 4
+    Store(catalog, MIRROR).obtain(entries)
+    for entry in entries[:60]:
+        for size in entry.sizes:
+            signal = f"{name}/{size}/{entry.name}"
+            prepared = catalog.prepare(signal)
+            assert prepared.bits == entry.bits and prepared.sha256
+            assert name in ("fsdd", "mnist") or signal in catalog.pins
+            if entry.bits == 16:
+                assert prepared.metadata()["informative_planes"] > 8
+
+
+# --- rows for many ------------------------------------------------------------------------
+
+
+def test_a_row_that_counts(tmp_path):
+    (tmp_path / "digits-idx3-ubyte").write_bytes(b"")
+    catalog = project(
+        tmp_path,
+        row(
+            **{"name": "{007..011}", "title": "Number {}", "source": "fetched:all.zip!in/{}.png"},
+            address="seen=https://example.org/all.zip",
+        ),
+    )
+    names = [entry.name for entry in catalog.of_set("pictures")]
+    assert names == ["007", "008", "009", "010", "011"]
+    entry = catalog.find("pictures/10x10/010")[0]
+    assert (entry.title, entry.member, entry.download) == ("Number 010", "in/010.png", "all.zip")
+    for unknown in ("012", "006", "7", "0007"):
+        with pytest.raises(UserError, match="unknown signal"):
+            catalog.find(f"pictures/10x10/{unknown}")
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"address": "https://example.org/x.png"}, "status=address"),
+        ({"address": "sen=https://example.org/x.png"}, "seen=https"),
+        ({"address": "seen=ftp://example.org/x.png"}, "seen=https"),
+        ({"digest": "sha1:00"}, "sha256:<hex>"),
+        ({"digest": "sha256:xyz"}, "sha256:<hex>"),
+        ({"bytes": "1e6"}, "bytes='1e6'"),
+        ({"sha256": "ABC"}, "64 hexadecimal"),
+        ({"source": "fetched:../x.png"}, "no plain relative path"),
+        ({"source": "fetched:/etc/x.png"}, "no plain relative path"),
+        ({"source": "fetched:a.zip!../x.png"}, "no plain relative path"),
+        ({"source": "file:x.png", "address": "seen=https://example.org/x.png"}, "belong to"),
+        ({"sizes": "10x10 99x99"}, "larger than its source"),
+        ({"name": "{list:a1..a9}"}, "no row of kind 'list'"),
+    ],
+)
+def test_a_bad_cell_is_told_with_its_line(tmp_path, changes, told):
+    with pytest.raises(UserError) as caught:
+        project(tmp_path, row(**changes))
+    assert told in str(caught.value) and "\n" not in str(caught.value)
+    if "sizes" not in changes:
+        assert "datasets.tsv, line 2" in str(caught.value)
+
+
+# --- what a file must not be ----------------------------------------------------------------
+
+
+def write(path, samples, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".wav":
+        soundfile.write(path, samples, 8000, **options)
+    elif samples.dtype == np.uint16:
+        import imagecodecs
+
+        path.write_bytes(imagecodecs.png_encode(samples))
+    else:
+        image = Image.fromarray(samples)
+        (image.quantize(16) if options.get("palette") else image).save(path)
+
+
+RGB = np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8)
+DEEP = np.random.default_rng(0).integers(0, 65_536, (20, 20, 3), dtype=np.uint16)
+SOUND = {"kind": "audio", "source_shape": "?x1", "prepare": "crop", "sizes": "8"} | dict.fromkeys(
+    ("bits", "source_bits"), 16
+)
+SIXTEEN = {"bits": 16, "source_bits": 16}
+
+
+@pytest.mark.parametrize(
+    ("changes", "samples", "options", "told"),
+    [
+        ({}, RGB[..., :3], {"palette": True}, "20x20x1"),
+        ({}, RGB[..., 0], {}, "20x20x1"),
+        ({}, np.dstack([RGB, RGB[..., :1]]), {}, "20x20x4"),
+        ({}, DEEP, {}, "set source_bits to 16"),
+        (SIXTEEN, RGB, {}, "set source_bits to 8"),
+        (SIXTEEN, (RGB.astype(np.uint16) << 8), {}, "set bits to 8"),
+        (SIXTEEN, RGB.astype(np.uint16) * 257, {}, "repeats the high byte"),
+        ({"source_shape": "?x?x3"}, RGB[:5], {}, None),
+        (SOUND, np.linspace(-1, 1, 99, dtype=np.float32), {"subtype": "FLOAT"}, "floating-point"),
+        (SOUND, np.linspace(-1, 1, 99), {"subtype": "PCM_24"}, "set source_bits to 24"),
+        (SOUND, np.zeros((99, 2), np.int16), {}, "99x2"),
+        (SOUND | {"bits": 8}, np.arange(99, dtype=np.int16), {}, "in use"),
+    ],
+)
+def test_a_file_that_contradicts_its_row(tmp_path, changes, samples, options, told):
+    name = "one.wav" if changes.get("kind") == "audio" else "one.png"
+    size = "8" if changes.get("kind") == "audio" else "10x10"
+    catalog = project(tmp_path, row(**{"source": f"fetched:{name}"} | changes))
+    write(tmp_path / "data/raw/pictures" / name, samples, **options)
+    with pytest.raises(UserError) as caught:
+        catalog.prepare(f"pictures/{size}/one")
+    line = str(caught.value)
+    assert "\n" not in line and "pictures/" in line
+    assert (told or "cannot enlarge") in line
+
+
+def test_a_byte_that_is_always_zero_may_be_left_out(tmp_path):
+    """As in 50 of FSDD's recordings: 8 bits in a 16-bit file. Nothing is lost."""
+    changes = SOUND | {"bits": 8, "source": "fetched:one.wav", "sizes": "60"}
+    catalog = project(tmp_path, row(**changes))
+    pcm = np.random.default_rng(0).integers(-128, 128, 60).astype(np.int16)
+    write(tmp_path / "data/raw/pictures/one.wav", pcm * 256)
+    prepared = catalog.prepare("pictures/60/one")
+    assert prepared.samples.dtype == np.uint8
+    np.testing.assert_array_equal(prepared.samples[:, 0].astype(int) - 128, pcm)
+
+
+# --- the command ----------------------------------------------------------------------------
+
+
+def run(folder, *words, **environment):
+    command = [sys.executable, "-m", "lossless_inr.cli", *words]
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80", **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.fixture
+def here(tmp_path):
+    """A project with one fetched picture, its mirror, and a config."""
+    project(tmp_path, row(sha256=sha256(png()), address="seen=http://127.0.0.1:9/one.png"))
+    (tmp_path / "config/config.yaml").write_text("scale: quick\n")
+    (tmp_path / "mirror").mkdir()
+    (tmp_path / "mirror/one.png").write_bytes(png())
+    return tmp_path
+
+
+def test_data_fetches_prepares_and_lists(here):
+    first = run(here, "data", "pictures", "--mirror", "mirror")
+    assert first.returncode == 0, first.stderr
+    index = list(
+        csv.DictReader(open(here / "data/prepared/pictures/10x10/index.tsv"), delimiter="\t")
+    )
+    assert [entry["signal"] for entry in index] == ["pictures/10x10/one"]
+    path = here / "data/prepared/pictures/10x10/one.npz"
+    before = path.stat().st_mtime_ns, hashlib.sha256(path.read_bytes()).hexdigest()
+    again = run(here, "data", "pictures")  # complete: needs no mirror and no network
+    assert again.returncode == 0
+    assert (path.stat().st_mtime_ns, hashlib.sha256(path.read_bytes()).hexdigest()) == before
+    listed = run(here, "list", "datasets", "--json")
+    assert "1 of 1 files here" in json.loads(listed.stdout)["pictures"]
+    assert "addresses: seen" in listed.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["picture"], "did you mean 'pictures'"),
+        (["pictures", "--size", "99x99"], "larger than its source"),
+        (["pictures", "--size", "big"], "does not suit"),
+        (["pictures", "--only", "on"], "did you mean 'one'"),
+        (["pictures", "--mirror", "nowhere"], "no such folder"),
+    ],
+)
+def test_bad_input_is_one_line(here, words, told):
+    mirror = [] if "--mirror" in words else ["--mirror", "mirror"]
+    result = run(here, "data", *words, *mirror)
+    assert result.returncode == 2
+    error = [line for line in result.stderr.splitlines() if line.strip()]
+    assert len(error) == 1 and error[0].startswith("error: ") and told in error[0]
+
+
+def test_a_set_that_cannot_be_had_is_an_error_of_one_line(here):
+    result = run(here, "data", "pictures")
+    assert result.returncode == 2 and "Traceback" not in result.stderr
+    assert re.search(r"^error: pictures: cannot fetch one\.png .*data/raw", result.stderr, re.M)
+
+
+def test_columns_are_documented():
+    text = (ROOT / "config/README.md").read_text()
+    assert all(f"`{column}`" in text for column in COLUMNS)
