@@ -125,7 +125,7 @@ def test_bad_signal_files_are_named_and_the_good_one_is_still_prepared(project):
     clear_failure(code, output, "error: ", "cut.png", "truncated or damaged")
     clear_failure(code, output, "error: ", "gone.png", "no such file")
     clear_failure(code, output, "error: ", "grey.png", "16x16x1", "16x16x3")
-    clear_failure(code, output, "error: ", "deep.png", "16-bit grey")
+    clear_failure(code, output, "error: ", "deep.png", "set source_bits to 16")
     clear_failure(code, output, "error: ", "text.png", "not a PNG")
     clear_failure(code, output, "error: ", "float.npy", "float64")
     assert (project.folder / "data/prepared/mine/8x8/good.npz").exists()
