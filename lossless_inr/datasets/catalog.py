@@ -26,9 +26,11 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 SIZE = re.compile(r"[1-9]\d{0,6}(x[1-9]\d{0,4})?")
 NATIVE = "native"
 # A row for many signals: `{0801..0900}` counts, `{list:a4001..a5000}` takes names from the set's
-# rows of kind `list`. `{}` in its title and source is the name.
+# rows of kind `list`. `{}` in its title, source and address is the name.
 COUNTED = re.compile(r"\{(\d+)\.\.(\d+)\}")
 LISTED = re.compile(r"\{list:([A-Za-z0-9]+)\.\.([A-Za-z0-9]+)\}")
+# A row for every file of a folder: `file:my/{}.png`.
+EVERY = "{*}"
 ADDRESS_STATUS = ("seen", "unverified")
 HEX = {"sha256": re.compile(r"[0-9a-f]{64}"), "md5": re.compile(r"[0-9a-f]{32}")}
 COLUMNS = (
@@ -200,6 +202,8 @@ class Catalog:
             entry = _entry(dict.fromkeys(OPTIONAL, "") | row, where)
             if entry.kind == "list":
                 self.lists.setdefault(entry.set, []).append(entry)
+            elif entry.name == EVERY:
+                self._add_folder(entry, where)
             elif LISTED.fullmatch(entry.name):
                 patterns.append((entry, where))
             elif COUNTED.fullmatch(entry.name):
@@ -213,6 +217,19 @@ class Catalog:
         if (entry.set, entry.name) in self.entries:
             raise UserError(f"{where}: {entry.set}/{entry.name} is listed twice")
         self.entries[entry.set, entry.name] = entry
+
+    def _add_folder(self, entry: Entry, where: str) -> None:
+        """One signal per file of a folder of the user's own."""
+        scheme, _, pattern = entry.source.partition(":")
+        before, brackets, after = pattern.partition("{}")
+        if scheme != "file" or not brackets or "{}" in after:
+            raise UserError(f"{where}: with the name {EVERY}, write source as file:my/{{}}.png")
+        files = sorted(self.root.glob(before + "*" + after))
+        if not files:
+            raise UserError(f"{where}: no file matches {before}*{after}; correct 'source'")
+        for file in files:
+            path = file.relative_to(self.root).as_posix()
+            self._add(_named(entry, path[len(before) : len(path) - len(after)]), where)
 
     def _add_listed(self, entry: Entry, where: str) -> None:
         """Signals whose names stand in lists of the publisher's, once those are here."""
@@ -475,7 +492,8 @@ def _entry(row: dict, where: str) -> Entry:
         return int(text)
 
     check_name(row["set"], where)
-    if not COUNTED.fullmatch(row["name"]) and not LISTED.fullmatch(row["name"]):
+    many = COUNTED.fullmatch(row["name"]) or LISTED.fullmatch(row["name"]) or row["name"] == EVERY
+    if not many:
         check_name(row["name"], where)
     is_list = row["kind"] == "list"
     for column, allowed in (("kind", (*KINDS, "list")), ("prepare", ("resize", "crop"))):

@@ -117,6 +117,24 @@ def test_a_row_that_counts(tmp_path):
             catalog.find(f"pictures/10x10/{unknown}")
 
 
+def test_a_row_for_a_folder_of_ones_own(tmp_path):
+    for name, seed in (("a", 0), ("b c", 1), ("deep/d", 2)):
+        path = tmp_path / f"my/{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png(seed))
+    (tmp_path / "my/e.txt").write_text("no picture")
+    changes = {"name": "{*}", "title": "My {}", "source": "file:my/{}.png"}
+    catalog = project(tmp_path, row(**changes, source_shape="?x?x3"))
+    assert [entry.name for entry in catalog.of_set("pictures")] == ["a", "b_c"]
+    assert catalog.prepare("pictures/10x10/b_c").title == "My b c"
+    for source, told in (
+        ("file:no/{}.png", "no file matches no/"),
+        ("file:my/a.png", "write source"),
+    ):
+        with pytest.raises(UserError, match=told):
+            project(tmp_path, row(**changes | {"source": source}, source_shape="?x?x3"))
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
