@@ -188,6 +188,9 @@ def _receive(session, address, partial, expected, deadline, progress) -> None:
         if status == 206 and not _goes_on(response, have):
             os.truncate(partial, 0)
             raise Temporary("the server sends another range than asked for")
+        if status == 206 and response.headers.get("Content-Encoding"):
+            os.truncate(partial, 0)  # a part of a packed file is no part of the file
+            raise Temporary("the server packs what it sends")
         if status == 200:
             have = 0
         _write(response, partial, have, expected, deadline, progress)

@@ -41,6 +41,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.moved(f"http://127.0.0.1:{server.server_port}/circle/file")
         if fault == "gzip":
             return self.packed(gzip.compress(body))
+        if fault == "gzip-part" and not self.headers.get("Range"):
+            return self.packed(gzip.compress(body))
         if fault == "called-gzip":  # the file itself, labelled as packed
             return self.packed(body)
         if fault == "empty":
@@ -57,6 +59,8 @@ class Handler(BaseHTTPRequestHandler):
         part = body[begin:]
         self.send_response(206 if asked and ranges else 200)
         self.send_header("Content-Length", str(len(part)))
+        if fault == "gzip-part":
+            self.send_header("Content-Encoding", "gzip")
         if asked and ranges:
             last = len(body) - 1
             self.send_header("Content-Range", f"bytes {begin}-{last}/{len(body)}")

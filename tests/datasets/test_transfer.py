@@ -90,6 +90,13 @@ def test_a_partial_file_of_wrong_bytes_is_thrown_away(server, tmp_path, content,
     assert (tmp_path / "file").read_bytes() == content
 
 
+def test_a_part_of_a_packed_file_is_not_gone_on_from(server, tmp_path, content, expected):
+    (tmp_path / ".file.partial").write_bytes(content[:1000])
+    fetch(server, "gzip-part", tmp_path / "file", expected)
+    assert (tmp_path / "file").read_bytes() == content
+    assert [asked for _, asked in server.requests] == ["bytes=1000-", None]
+
+
 def test_a_server_that_sends_another_range_does_no_harm(server, tmp_path, content, expected):
     (tmp_path / ".file.partial").write_bytes(content[:1000])
     fetch(server, "other-range", tmp_path / "file", expected)
