@@ -99,7 +99,8 @@ def fetch_and_prepare(
             if dataset not in catalog.sets() or dataset in catalog.unlisted:
                 raise
             entries = choose(catalog, dataset, only)
-    ready = [entry for entry in entries if entry not in store.missing(entries)]
+    absent = {entry.name for entry in store.missing(entries)}
+    ready = [entry for entry in entries if entry.name not in absent]
     signals = [f"{e.set}/{size}/{e.name}" for e in ready for size in sizes or e.sizes]
     for signal in signals:
         catalog.find(signal)  # a size that does not fit is told before any work

@@ -78,7 +78,11 @@ def prepare_all(
     rows: dict[Path, list[dict]] = {}
     one = partial(_prepare_one, catalog, folder)
     with ProcessPoolExecutor(workers) as pool:
-        for signal, result in zip(signals, pool.map(one, signals, chunksize=4), strict=True):
+        for signal, result in zip(
+            signals,
+            pool.map(one, signals, chunksize=max(1, min(50, len(signals) // 16))),
+            strict=True,
+        ):
             done(signal)
             if isinstance(result, str):
                 faults.append(result)

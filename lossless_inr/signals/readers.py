@@ -6,6 +6,7 @@ samples become offset binary, s + 2**(bits - 1), which keeps the order of values
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,13 @@ def read_tiff(path: Path) -> tuple[np.ndarray, int]:
 
 def read_idx(path: Path) -> tuple[np.ndarray, int]:
     """Read the images of an IDX file (MNIST's format), packed with gzip or not: (n, h, w, 1)."""
+    path = Path(path)
+    return _unpacked_idx(path, path.stat().st_mtime_ns), 8
+
+
+@functools.lru_cache(maxsize=1)
+def _unpacked_idx(path: Path, _changed: int) -> np.ndarray:
+    """Images of an IDX file; kept, since a set of digits reads the same file 10,000 times."""
     import gzip
 
     with open(path, "rb") as file:
@@ -77,7 +85,7 @@ def read_idx(path: Path) -> tuple[np.ndarray, int]:
     pixels = np.frombuffer(content, np.uint8, offset=16)
     if pixels.size != count * height * width:
         raise UserError(f"{path}: truncated ({pixels.size} of {count * height * width} samples)")
-    return pixels.reshape(count, height, width, 1), 8
+    return pixels.reshape(count, height, width, 1)
 
 
 def read_dicom(path: Path) -> tuple[np.ndarray, int]:
