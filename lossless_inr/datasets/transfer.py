@@ -203,8 +203,8 @@ def _goes_on(response: requests.Response, have: int) -> bool:
 def _write(response, partial, have, expected, deadline, progress) -> None:
     length = response.headers.get("Content-Length", "")
     declared = have + int(length) if length.isdigit() else None
-    # A server may pack what was asked for as it is. One that calls a .gz file "packed" means the
-    # file itself: its length says so.
+    # A server may pack although it was asked not to. One that sends a .gz file as "packed" means
+    # the file itself: its length says so.
     packed = bool(response.headers.get("Content-Encoding")) and declared != expected.bytes
     if packed:
         declared = None

@@ -82,7 +82,9 @@ class Batch:
         """
         positions = self.truth.shape[1]
         order = np.random.default_rng(turn).permutation(positions)
-        chosen = order[positions * number // parts : positions * (number + 1) // parts]
+        first = positions * number // parts
+        # A signal of fewer positions than parts still shows one of them at each update.
+        chosen = order[first : max(first + 1, positions * (number + 1) // parts)]
         chosen = torch.from_numpy(np.sort(chosen)).to(self.truth.device)
         k = self.form.rows_per_sample
         rows = (chosen[:, None] * k + torch.arange(k, device=chosen.device)).flatten()

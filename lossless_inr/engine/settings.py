@@ -57,8 +57,8 @@ class Settings(Strict):
         slices, first and last layer and every check are float32. TF32 exists on CUDA only.
     sparse : tuple of SparsePhase
         Phases at the start in which an update sees a part of the positions, chosen at random and
-        without repetition until all have been seen. Their counts are of that part and its size is
-        made up for, so a zero is looked for after the last phase only, and exactly from there on.
+        without repetition until all have been seen. Their counts are estimates from that part, so
+        in float32 a zero is looked for after the last phase only, and exactly from there on.
     margin : float
         Go on after the first zero until the smallest distance to a decision boundary (|logit|
         for the bit forms) is at least this; 0 stops at the first zero.

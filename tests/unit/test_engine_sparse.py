@@ -105,6 +105,15 @@ def test_counts_of_a_part_are_scaled_to_the_signal_and_are_neither_zero_nor_best
     assert 0.35 < start / (49 * 8) < 0.65
 
 
+@every_kind
+@pytest.mark.parametrize("positions", [1, 3])
+def test_a_signal_of_fewer_positions_than_parts_is_fitted(kind, positions):
+    tiny = signal_of(random_samples((positions, 1), 8), 8)
+    outcome = run(tiny, spec_of(tiny, settings=SPARSE), kind)
+    assert outcome.status == "lossless" and np.isfinite(outcome.curve.loss).all()
+    np.testing.assert_array_equal(outcome.decoded, truth_of(tiny))
+
+
 def test_work_is_that_of_the_rows_seen(tmp_path):
     record = run_fit(sparse_spec(width=32), IMAGE, tmp_path, Resources(device="cpu"))
     whole = Batch(begin(IMAGE, sparse_spec())[0], [IMAGE.samples], CPU)
