@@ -1,4 +1,4 @@
-"""Command line: `lossless-inr run | rerun | data | list`. Each command is a thin call into the rooms."""
+"""Command line: `lossless-inr run | rerun | data | list`, thin calls into the rooms."""
 
 from __future__ import annotations
 

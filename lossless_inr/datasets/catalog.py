@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from lossless_inr.datasets.checks import Digests, sha256_of
+from lossless_inr.datasets.checks import Digests, Unfit, check
 from lossless_inr.errors import UserError, suggest
 from lossless_inr.signals import readers, resample, synthetic
 from lossless_inr.signals.signal import KINDS, MAX_BITS, Signal, sample_dtype
@@ -407,8 +407,11 @@ class Catalog:
                 f"{path}: not fetched yet; run: make data DATASET={entry.set} [MIRROR=folder]"
             )
         samples, bits = readers.read(path, entry.index)
-        if entry.sha256 and (digest := sha256_of(path)) != entry.sha256:
-            raise UserError(f"{shown}: sha256 {digest} differs from the one in {self.path}")
+        whole = entry.fetched and entry.member is None
+        try:
+            check(path, entry.digests if whole else Digests(sha256=entry.sha256 or None))
+        except Unfit as error:
+            raise UserError(f"{shown}: {error}, as {self.path} has it") from None
         return samples, bits
 
     def _compare(self, entry: Entry, samples: np.ndarray, bits: int, shown: str) -> None:

@@ -1,8 +1,9 @@
 """Raw files: from the user's mirror, else from the addresses in the table, to `data/raw/`.
 
 A file is looked for in `data/raw/<set>/`, then in the mirror folder, then at each address in
-order. What is there is right: it was checked before it got its name. A file without a published
-checksum is trusted on first use; its sha256 goes to `config/datasets.lock` and counts from then on.
+order. What this code put there is right: it was checked before it got its name; what a user put
+there is checked when it is read. A file without a published checksum is trusted on first use; its
+sha256 goes to `config/datasets.lock` and counts from then on.
 """
 
 from __future__ import annotations
@@ -254,7 +255,11 @@ class Store:
     def _archive(self, entry: Entry, place: Path) -> Path:
         """The archive: here already, in the mirror, or fetched now."""
         if place.exists():
-            return place
+            try:  # a user may have put it there
+                check(place, self._expected(entry))
+                return place
+            except Unfit as error:
+                raise UserError(f"{place}: {error}; delete it and run again") from None
         if (source := self._in_mirror(entry, entry.download)) is not None:
             try:
                 expected = self._expected(entry)

@@ -274,6 +274,32 @@ def test_a_corrupt_picture_inside_a_good_archive_is_told(tmp_path, serve):
     assert Signal.load(tmp_path / "data/prepared/pictures/10x10/p0.npz").bits == 8
 
 
+def test_an_archive_put_there_by_hand_is_checked(tmp_path, serve):
+    archive = tar_of(MEMBERS)
+    server = serve(archive)
+    catalog = project(tmp_path, *archive_rows(server, archive, MEMBERS))
+    place = tmp_path / "data/raw/pictures/all.tar.gz"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(tar_of(MEMBERS | {"in/9.png": png(9)}))  # its members are right, it is not
+    with pytest.raises(UserError, match=r"all\.tar\.gz: its? .*delete it"):
+        Store(catalog).obtain(catalog.of_set("pictures"))
+    place.write_bytes(archive)
+    Store(catalog).obtain(catalog.of_set("pictures"))
+    assert server.requests == []
+
+
+def test_a_file_put_there_by_hand_is_checked_by_md5_too(tmp_path):
+    md5 = hashlib.md5(png()).hexdigest()
+    catalog = project(tmp_path, row(digest=f"md5:{md5}", address="unverified=http://127.0.0.1:9/x"))
+    place = tmp_path / "data/raw/pictures/one.png"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(png(seed=5))
+    with pytest.raises(UserError, match="md5"):
+        catalog.prepare("pictures/10x10/one")
+    place.write_bytes(png())
+    assert catalog.prepare("pictures/10x10/one").bits == 8
+
+
 # --- names that come in a list --------------------------------------------------------------
 
 
