@@ -21,9 +21,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from lossless_inr.datasets.catalog import COLUMNS, Catalog
+from lossless_inr.datasets.catalog import Catalog
 from lossless_inr.datasets.prepare import prepare_all
 from lossless_inr.datasets.store import Store
+from lossless_inr.datasets.table import COLUMNS
 from lossless_inr.signals import readers, resample
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -8,8 +8,9 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from lossless_inr.datasets.catalog import Catalog, Entry
+from lossless_inr.datasets.catalog import Catalog
 from lossless_inr.datasets.store import Store
+from lossless_inr.datasets.table import Entry
 from lossless_inr.errors import UserError, suggest
 from lossless_inr.signals import Signal
 

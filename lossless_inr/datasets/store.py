@@ -20,8 +20,9 @@ from pathlib import Path
 from filelock import FileLock
 
 from lossless_inr.datasets import archives
-from lossless_inr.datasets.catalog import Catalog, Entry
+from lossless_inr.datasets.catalog import Catalog
 from lossless_inr.datasets.checks import Digests, Unfit, check
+from lossless_inr.datasets.table import Entry
 from lossless_inr.datasets.transfer import DiskError, download
 from lossless_inr.errors import UserError
 

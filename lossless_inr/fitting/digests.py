@@ -59,4 +59,5 @@ def of_code(network: str, representation: str) -> str:
 def of_signal_code() -> str:
     """Digest of the sources that turn a file into a prepared signal."""
     sources = sorted((registry.PACKAGE / "signals").glob("*.py"))
-    return of_files([*sources, registry.PACKAGE / "datasets/catalog.py"])
+    datasets = [registry.PACKAGE / "datasets" / name for name in ("table.py", "catalog.py")]
+    return of_files([*sources, *datasets])

@@ -14,9 +14,10 @@ import pytest
 from PIL import Image
 from server import Server
 
-from lossless_inr.datasets.catalog import COLUMNS, Catalog
+from lossless_inr.datasets.catalog import Catalog
 from lossless_inr.datasets.prepare import obtain_set, prepare_all
 from lossless_inr.datasets.store import Store
+from lossless_inr.datasets.table import COLUMNS
 from lossless_inr.errors import UserError
 from lossless_inr.signals import Signal
 

@@ -15,8 +15,9 @@ import soundfile
 from PIL import Image
 from test_store import MIRROR, png, project, row, sha256
 
-from lossless_inr.datasets.catalog import COLUMNS, Catalog
+from lossless_inr.datasets.catalog import Catalog
 from lossless_inr.datasets.store import Store
+from lossless_inr.datasets.table import COLUMNS
 from lossless_inr.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]

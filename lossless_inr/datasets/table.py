@@ -1,0 +1,244 @@
+"""One row of the dataset table: what a signal is, checked cell by cell.
+
+Columns are documented in config/README.md.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from urllib.parse import quote
+
+from lossless_inr.datasets.checks import Digests
+from lossless_inr.errors import UserError, suggest
+from lossless_inr.signals.signal import KINDS, MAX_BITS
+
+# Names become folders and file names on every system, so they are kept plain.
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+SIZE = re.compile(r"[1-9]\d{0,6}(x[1-9]\d{0,4})?")
+NATIVE = "native"
+# A row for many signals: `{0801..0900}` counts, `{list:a4001..a5000}` takes names from the set's
+# rows of kind `list`. `{}` in its title, source and address is the name.
+COUNTED = re.compile(r"\{(\d+)\.\.(\d+)\}")
+LISTED = re.compile(r"\{list:([A-Za-z0-9]+)\.\.([A-Za-z0-9]+)\}")
+# A row for every file of a folder: `file:my/{}.png`.
+EVERY = "{*}"
+ADDRESS_STATUS = ("seen", "unverified")
+HEX = {"sha256": re.compile(r"[0-9a-f]{64}"), "md5": re.compile(r"[0-9a-f]{32}")}
+COLUMNS = (
+    *("set", "name", "title", "kind", "bits", "source_bits", "source_shape", "source", "sha256"),
+    *("prepare", "offset", "sizes", "address", "digest", "bytes", "licence", "terms", "citation"),
+)
+# A table of one's own files can do without these.
+OPTIONAL = ("sizes", "address", "digest", "bytes", "terms")
+
+
+def check_name(name: str, where: str) -> str:
+    """Return `name` if it can safely be a path component on every system.
+
+    Raises
+    ------
+    UserError
+        If it is empty or holds anything but letters, digits, `_`, `-` and single dots.
+    """
+    if not NAME.fullmatch(name) or ".." in name or len(name) > 100:
+        raise UserError(
+            f"{where}: the name {name!r} may hold only letters, digits, '_', '-' and '.', and "
+            "starts with a letter or digit; put free text in 'title'"
+        )
+    return name
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a file can be fetched; `seen` if a public record ties its checksum to the address."""
+
+    status: str
+    url: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One signal of the dataset table.
+
+    Attributes
+    ----------
+    source : str
+        `package:<package>/<file>`, `file:<path>`, `synthetic:<kind>`, or
+        `fetched:<file>[!<member>][#<index>]`.
+    source_shape : tuple of int or None
+        Shape of the file's samples; None where the table does not know it.
+    sizes : tuple of str
+        Sizes that are prepared when the whole set is asked for.
+    digests : Digests
+        Of what is fetched: the file, or the archive that holds it.
+    sha256 : str
+        Of the source file itself; empty if unknown.
+    """
+
+    set: str
+    name: str
+    title: str
+    kind: str
+    bits: int
+    source_bits: int
+    source_shape: tuple[int | None, ...]
+    source: str
+    sha256: str
+    prepare: str
+    offset: tuple[int, ...] | None
+    sizes: tuple[str, ...]
+    addresses: tuple[Address, ...]
+    digests: Digests
+    licence: str
+    terms: str
+    citation: str
+
+    @property
+    def fetched(self) -> bool:
+        """Whether the source is a file that `store.Store` obtains."""
+        return self.source.startswith("fetched:")
+
+    @property
+    def download(self) -> str:
+        """File that is fetched: the source itself, or its archive."""
+        return re.split("[!#]", self.source.partition(":")[2])[0]
+
+    @property
+    def member(self) -> str | None:
+        """Member of the archive that is the source."""
+        inside = self.source.partition("!")[2]
+        return inside.partition("#")[0] or None
+
+    @property
+    def index(self) -> int | None:
+        """Which of the file's images."""
+        number = self.source.partition("#")[2]
+        return int(number) if number else None
+
+    def prepared_shape(self, size: str) -> tuple[int, ...]:
+        """Shape of the prepared samples for a size such as `32x32`, `3072` or `native`.
+
+        Raises
+        ------
+        UserError
+            If the size does not suit the signal's kind or exceeds its source.
+        """
+        where = f"signal '{self.set}/{size}/{self.name}'"
+        if size == NATIVE:
+            if self.prepare == "resize" and self.bits != self.source_bits:
+                raise UserError(f"{where}: native keeps the file's {self.source_bits} bits")
+            if None in self.source_shape:
+                raise UserError(
+                    f"{where}: the table does not know its size; write source_shape without '?'"
+                )
+            return self.source_shape
+        wanted = tuple(int(part) for part in size.split("x")) if SIZE.fullmatch(size) else ()
+        if len(wanted) != len(self.source_shape) - 1:
+            example = "3072" if self.kind == "audio" else "32x32"
+            raise UserError(
+                f"{where}: size '{size}' does not suit {self.kind}; write e.g. {example}"
+            )
+        available = self.source_shape[:-1]
+        if self.prepare == "resize" and None not in available:
+            available = (min(available),) * 2
+        if any(a is not None and w > a for w, a in zip(wanted, available, strict=True)):
+            limit = "x".join(map(str, available))
+            raise UserError(f"{where}: larger than its source ({limit}); ask for a smaller size")
+        return (*wanted, self.source_shape[-1])
+
+
+def named(entry: Entry, name: str) -> Entry:
+    """One signal of a row for many; a file's name may hold spaces, a signal's may not."""
+    return replace(
+        entry,
+        name=re.sub(r"[^A-Za-z0-9_.-]", "_", name),
+        title=entry.title.replace("{}", name),
+        source=entry.source.replace("{}", name),
+        addresses=tuple(replace(a, url=a.url.replace("{}", quote(name))) for a in entry.addresses),
+    )
+
+
+def parse_row(row: dict, where: str) -> Entry:
+    """One row, checked."""
+    if None in row or None in row.values():
+        raise UserError(f"{where}: the row has more or fewer cells than the header")
+
+    def whole(text: str, column: str, low: int, high: int) -> int:
+        if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
+            raise UserError(f"{where}: {column}={text!r} is not a whole number {low}..{high}")
+        return int(text)
+
+    check_name(row["set"], where)
+    many = COUNTED.fullmatch(row["name"]) or LISTED.fullmatch(row["name"]) or row["name"] == EVERY
+    if not many:
+        check_name(row["name"], where)
+    is_list = row["kind"] == "list"
+    for column, allowed in (("kind", (*KINDS, "list")), ("prepare", ("resize", "crop"))):
+        if row[column] not in allowed and not (is_list and column == "prepare"):
+            raise UserError(f"{where}: {column}={row[column]!r}{suggest(row[column], allowed)}")
+    common = {k: row[k] for k in ("set", "name", "title", "kind", "source", "sha256", "prepare")}
+    common |= {k: row[k] for k in ("licence", "terms", "citation")}
+    common |= {"sizes": tuple(row["sizes"].split()), **_download(row, where)}
+    if is_list:
+        return Entry(**common, bits=1, source_bits=1, source_shape=(), offset=None)
+    shape = tuple(
+        None if part == "?" else whole(part, "source_shape", 1, 10**9)
+        for part in row["source_shape"].split("x")
+    )
+    if len(shape) != (2 if row["kind"] == "audio" else 3) or shape[-1] is None:
+        raise UserError(f"{where}: source_shape={row['source_shape']!r} does not suit its kind")
+    if row["prepare"] == "resize" and row["kind"] != "photo":
+        raise UserError(f"{where}: scans and sounds are cropped, never resized")
+    offset = None
+    if row["offset"]:
+        offset = tuple(whole(part, "offset", 0, 10**9) for part in row["offset"].split(","))
+        if len(offset) != len(shape) - 1:
+            example = "a sample" if row["kind"] == "audio" else "row,column"
+            raise UserError(f"{where}: offset={row['offset']!r} is not {example}")
+    entry = Entry(
+        **common,
+        bits=whole(row["bits"], "bits", 1, MAX_BITS),
+        source_bits=whole(row["source_bits"], "source_bits", 1, MAX_BITS),
+        source_shape=shape,
+        offset=offset,
+    )
+    if entry.prepare == "crop" and entry.bits > entry.source_bits:
+        raise UserError(f"{where}: a crop invents no bits, but bits exceeds source_bits")
+    for size in entry.sizes:
+        entry.prepared_shape(size)
+    return entry
+
+
+def _download(row: dict, where: str) -> dict:
+    """Addresses and digests of a row; only a fetched source has them."""
+    fetched = row["source"].startswith("fetched:")
+    if not fetched and any(row[column] for column in ("address", "digest", "bytes")):
+        raise UserError(f"{where}: address, digest and bytes belong to a 'fetched:' source")
+    if row["sha256"] and not HEX["sha256"].fullmatch(row["sha256"]):
+        raise UserError(f"{where}: sha256={row['sha256']!r} is not 64 hexadecimal digits")
+    addresses = []
+    for word in row["address"].split():
+        status, _, url = word.partition("=")
+        if status not in ADDRESS_STATUS or not re.match(r"https?://[^/]+/.", url):
+            example = "seen=https://..." if "=" in word else "status=address"
+            raise UserError(f"{where}: address {word!r}: write {example} or unverified=https://...")
+        addresses.append(Address(status, url))
+    kind, _, digest = row["digest"].partition(":")
+    if row["digest"] and (kind not in HEX or not HEX[kind].fullmatch(digest)):
+        raise UserError(f"{where}: digest={row['digest']!r}: write sha256:<hex> or md5:<hex>")
+    if row["bytes"] and not row["bytes"].isdigit():
+        raise UserError(f"{where}: bytes={row['bytes']!r} is not a whole number")
+    known = Digests(
+        **({kind: digest} if row["digest"] else {}),
+        bytes=int(row["bytes"]) if row["bytes"] else None,
+    )
+    if fetched:
+        path = row["source"].partition(":")[2]
+        for part in re.split("[!#]", path)[:2]:
+            if part.startswith("/") or ".." in part.split("/") or "\\" in part or not part:
+                raise UserError(f"{where}: source={row['source']!r}: no plain relative path")
+        # A file that is its own download needs its checksum written once.
+        if "!" not in path and row["sha256"] and known.sha256 is None:
+            known = replace(known, sha256=row["sha256"])
+    return {"addresses": tuple(addresses), "digests": known}
