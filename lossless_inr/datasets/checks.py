@@ -6,6 +6,9 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+# Bytes that are read at a time.
+BLOCK = 1 << 20
+
 
 class Unfit(Exception):
     """A file, or an address of it, is not what it should be; the text says why in a few words."""
@@ -26,6 +29,57 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+class Hashing:
+    """Length and digests of a file, taken as its bytes come.
+
+    Parameters
+    ----------
+    expected : Digests
+        What the file is to be.
+    """
+
+    def __init__(self, expected: Digests):
+        self.expected, self.bytes = expected, 0
+        self._sha256 = hashlib.sha256()
+        # md5 counts only where no sha256 is known.
+        self._md5 = hashlib.md5() if expected.md5 and not expected.sha256 else None
+
+    def update(self, block: bytes) -> None:
+        """Take the next bytes."""
+        self.bytes += len(block)
+        self._sha256.update(block)
+        if self._md5 is not None:
+            self._md5.update(block)
+
+    def read(self, path: Path) -> None:
+        """Take the bytes of a file, in constant memory."""
+        with open(path, "rb") as file:
+            while block := file.read(BLOCK):
+                self.update(block)
+
+    def verdict(self) -> str:
+        """The sha256 of a file that is what is expected.
+
+        Raises
+        ------
+        Unfit
+            If its length or a digest differs.
+        """
+        expected, sha256 = self.expected, self._sha256.hexdigest()
+        check_length(self.bytes, expected)
+        if expected.sha256 and sha256 != expected.sha256:
+            raise Unfit(f"its sha256 is {sha256[:16]}..., not {expected.sha256[:16]}...")
+        if self._md5 is not None and self._md5.hexdigest() != expected.md5:
+            raise Unfit(f"its md5 is {self._md5.hexdigest()}, not {expected.md5}")
+        return sha256
+
+
+def check_length(size: int, expected: Digests) -> None:
+    """Raise `Unfit` if a file of `size` bytes cannot be the one expected."""
+    if expected.bytes is not None and size != expected.bytes:
+        raise Unfit(f"it has {size} bytes instead of {expected.bytes}")
+
+
 def check(path: Path, expected: Digests) -> str:
     """The sha256 of a file that is what is expected.
 
@@ -34,16 +88,7 @@ def check(path: Path, expected: Digests) -> str:
     Unfit
         If its length or a digest differs.
     """
-    size = path.stat().st_size
-    if expected.bytes is not None and size != expected.bytes:
-        raise Unfit(f"it has {size} bytes instead of {expected.bytes}")
-    with open(path, "rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        if expected.sha256 and sha256 != expected.sha256:
-            raise Unfit(f"its sha256 is {sha256[:16]}..., not {expected.sha256[:16]}...")
-        if expected.md5 and not expected.sha256:
-            file.seek(0)
-            md5 = hashlib.file_digest(file, "md5").hexdigest()
-            if md5 != expected.md5:
-                raise Unfit(f"its md5 is {md5}, not {expected.md5}")
-    return sha256
+    check_length(path.stat().st_size, expected)
+    hashing = Hashing(expected)
+    hashing.read(path)
+    return hashing.verdict()

@@ -8,7 +8,6 @@ and never leaving https.
 from __future__ import annotations
 
 import errno
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +16,7 @@ import requests
 import tenacity
 from requests.adapters import BaseAdapter
 
-from lossless_inr.datasets.checks import Digests, Unfit, check
+from lossless_inr.datasets.checks import Digests, Hashing, Unfit
 
 CHUNK = 1 << 18
 # Seconds without a byte after which a connection is given up (and tried again).
@@ -34,6 +33,33 @@ class Temporary(TransferError):
 
 class DiskError(Exception):
     """The file cannot be written; another address would not help."""
+
+
+class _Partial:
+    """What has been received of a file, on the disk, and its digest so far."""
+
+    def __init__(self, path: Path, expected: Digests):
+        self.path, self.expected = path, expected
+        self.hashing = Hashing(expected)
+        self.resumed = path.exists()
+        if self.resumed:
+            self.hashing.read(path)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes received."""
+        return self.hashing.bytes
+
+    def restart(self) -> None:
+        """Begin again with nothing."""
+        self.path.unlink(missing_ok=True)
+        self.hashing = Hashing(self.expected)
+        self.resumed = False
+
+    def append(self, file, block: bytes) -> None:
+        """Write the next bytes; hashed on the way, so that the file need not be read again."""
+        file.write(block)
+        self.hashing.update(block)
 
 
 class _NoDowngrade(BaseAdapter):
@@ -94,23 +120,20 @@ def download(
         If it cannot be written.
     """
     deadline = time.monotonic() + limit
-    partial = target.with_name(f".{target.name}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        begun = partial.exists()
+        partial = _Partial(target.with_name(f".{target.name}.partial"), expected)
         while True:
-            _attempts(address, partial, expected, deadline, attempts, progress)
+            _attempts(address, partial, deadline, attempts, progress)
             try:
-                # Read back from the disk: what counts is what lies there, parts of earlier
-                # attempts included.
-                sha256 = check(partial, expected)
+                sha256 = partial.hashing.verdict()
                 break
             except Unfit:
-                partial.unlink()
-                if not begun:
+                resumed = partial.resumed
+                partial.restart()
+                if not resumed:  # else the wrong bytes may be those that were there before
                     raise
-                begun = False  # the wrong bytes may be those that were there before
-        partial.replace(target)
+        partial.path.replace(target)
         return sha256
     except requests.RequestException as error:
         raise TransferError(_words(error)) from None
@@ -118,7 +141,7 @@ def download(
         raise DiskError(f"{target}: {_disk(error)}") from None
 
 
-def _attempts(address, partial, expected, deadline, attempts, progress) -> None:
+def _attempts(address, partial, deadline, attempts, progress) -> None:
     """Receive the whole file, going on after faults that may pass."""
     left = deadline - time.monotonic()
     for attempt in tenacity.Retrying(
@@ -128,7 +151,7 @@ def _attempts(address, partial, expected, deadline, attempts, progress) -> None:
         reraise=True,
     ):
         with attempt, _session(address) as session:
-            _receive(session, address, partial, expected, deadline, progress)
+            _receive(session, address, partial, deadline, progress)
 
 
 def _disk(error: OSError) -> str:
@@ -154,14 +177,13 @@ def _words(error: requests.RequestException) -> str:
     return str(error)
 
 
-def _receive(session, address, partial, expected, deadline, progress) -> None:
+def _receive(session, address, partial, deadline, progress) -> None:
     """One attempt: append to the partial file until the server says that is all."""
-    have = partial.stat().st_size if partial.exists() else 0
-    if expected.bytes is not None and have >= expected.bytes:
-        if have == expected.bytes:
+    if partial.expected.bytes is not None and partial.bytes >= partial.expected.bytes:
+        if partial.bytes == partial.expected.bytes:
             return
-        partial.unlink()
-        have = 0
+        partial.restart()
+    have = partial.bytes
     left = deadline - time.monotonic()
     if left <= 0:
         raise TransferError("the time limit is over")
@@ -179,41 +201,40 @@ def _receive(session, address, partial, expected, deadline, progress) -> None:
     with response:
         status = response.status_code
         if status == 416:  # the partial file is as long as the whole, or longer: begin again
-            os.truncate(partial, 0)
+            partial.restart()
             raise Temporary("the server cannot go on from what is there")
         if status in (408, 425, 429) or status >= 500:
             raise Temporary(f"the server answers {status} {response.reason}")
         if status not in (200, 206):
             raise TransferError(f"the server answers {status} {response.reason}")
         if status == 206 and not _goes_on(response, have):
-            os.truncate(partial, 0)
+            partial.restart()
             raise Temporary("the server sends another range than asked for")
         if status == 206 and response.headers.get("Content-Encoding"):
-            os.truncate(partial, 0)  # a part of a packed file is no part of the file
+            partial.restart()  # a part of a packed file is no part of the file
             raise Temporary("the server packs what it sends")
         if status == 200:
-            have = 0
-        _write(response, partial, have, expected, deadline, progress)
+            partial.restart()
+        _write(response, partial, deadline, progress)
 
 
 def _goes_on(response: requests.Response, have: int) -> bool:
     return response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
 
 
-def _write(response, partial, have, expected, deadline, progress) -> None:
+def _write(response, partial, deadline, progress) -> None:
+    expected = partial.expected
     length = response.headers.get("Content-Length", "")
-    declared = have + int(length) if length.isdigit() else None
+    declared = partial.bytes + int(length) if length.isdigit() else None
     # A server may pack although it was asked not to. One that sends a .gz file as "packed" means
     # the file itself: its length says so.
     packed = bool(response.headers.get("Content-Encoding")) and declared != expected.bytes
     if packed:
         declared = None
-        have = 0
     if None not in (declared, expected.bytes) and declared != expected.bytes:
         raise TransferError(f"the server announces {declared} bytes instead of {expected.bytes}")
     most = expected.bytes if expected.bytes is not None else declared
-    with open(partial, "r+b" if have else "wb") as file:
-        file.seek(have)
+    with open(partial.path, "ab") as file:
         while True:
             if time.monotonic() > deadline:
                 raise TransferError("the time limit is over")
@@ -222,17 +243,16 @@ def _write(response, partial, have, expected, deadline, progress) -> None:
                 block = response.raw.read1(CHUNK, decode_content=packed)
             except Exception as error:  # urllib3's own: resets, broken chunks, bad gzip, silence
                 raise Temporary(
-                    f"the connection broke after {have} bytes ({type(error).__name__})"
+                    f"the connection broke after {partial.bytes} bytes ({type(error).__name__})"
                 ) from None
             if not block:
                 break
-            file.write(block)
-            have += len(block)
-            if most is not None and have > most:
+            partial.append(file, block)
+            if most is not None and partial.bytes > most:
                 raise TransferError(f"the server sends more than {most} bytes")
-            progress(have, most)
-        file.truncate()
+            progress(partial.bytes, most)
+    have = partial.bytes
     if packed and expected.bytes is not None and have != expected.bytes:
-        os.truncate(partial, 0)
+        partial.restart()
     if most is not None and have < most:
         raise Temporary(f"the connection ended after {have} of {most} bytes")
