@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from lossless_inr.datasets.checks import Digests, Unfit, check
+from lossless_inr.datasets.lock import Lock
 from lossless_inr.datasets.table import (
     COLUMNS,
     COUNTED,
@@ -65,6 +66,7 @@ class Catalog:
         for column in known:
             if column not in (*columns, *OPTIONAL):
                 raise UserError(f"{path}: the column '{column}' is missing")
+        self.lock = Lock(self.path.with_name("datasets.lock"))
         self.entries: dict[tuple[str, str], Entry] = {}
         # Rows that count, by set; rows of kind `list`; rows whose lists are not here yet.
         self.counted: dict[str, list[Entry]] = {}
@@ -228,6 +230,19 @@ class Catalog:
             "package:<name>/<file> nor file:<path> nor fetched:<file>"
         )
 
+    def expected(self, entry: Entry) -> Digests:
+        """What is known about an entry's source file, from the table or the lock file."""
+        known = Digests(sha256=entry.sha256 or None)
+        if not entry.fetched:
+            return known
+        if entry.member is None:
+            known = entry.digests
+        return self.lock.complete(entry.set, entry.member or entry.download, known)
+
+    def to_be_locked(self, entry: Entry) -> bool:
+        """Whether nothing published vouches for an entry's source, nor for its archive."""
+        return entry.fetched and not (entry.sha256 or entry.digests.sha256)
+
     def raw(self, entry: Entry) -> Path:
         """Folder of a set's fetched files."""
         return self.root / "data/raw" / entry.set
@@ -283,11 +298,17 @@ class Catalog:
                 f"{path}: not fetched yet; run: make data DATASET={entry.set} [MIRROR=folder]"
             )
         samples, bits = readers.read(path, entry.index)
-        whole = entry.fetched and entry.member is None
+        expected = self.expected(entry)
         try:
-            check(path, entry.digests if whole else Digests(sha256=entry.sha256 or None))
+            sha256 = check(path, expected)
         except Unfit as error:
-            raise UserError(f"{shown}: {error}, as {self.path} has it") from None
+            locked = self.to_be_locked(entry)
+            source = f"{self.lock.path} (from its first use)" if locked else self.path
+            again = "; delete it to fetch it again" if entry.fetched else ""
+            raise UserError(f"{shown}: {error}, as {source} has it{again}") from None
+        if self.to_be_locked(entry) and expected.sha256 is None:
+            file = entry.member or entry.download
+            self.lock.add(entry.set, file, sha256, path.stat().st_size, "by hand")
         return samples, bits
 
     def _compare(self, entry: Entry, samples: np.ndarray, bits: int, shown: str) -> None:

@@ -8,13 +8,10 @@ sha256 goes to `config/datasets.lock` and counts from then on.
 
 from __future__ import annotations
 
-import csv
-import datetime
 import logging
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 from filelock import FileLock
@@ -28,55 +25,8 @@ from lossless_inr.errors import UserError
 
 LOG = logging.getLogger(__name__)
 MIRROR_VARIABLE = "LOSSLESS_INR_MIRROR"
-LOCK_COLUMNS = ("set", "file", "sha256", "bytes", "from", "when")
 # Files of a set that are fetched side by side; more would be rude to the servers of these sets.
 CONNECTIONS = 4
-
-
-class Lock:
-    """`config/datasets.lock`: what a file without a published checksum was when first seen."""
-
-    def __init__(self, path: Path):
-        self.path = Path(path)
-
-    def _rows(self) -> list[dict]:
-        try:
-            with open(self.path, newline="", encoding="utf-8") as file:
-                rows = list(csv.DictReader(file, delimiter="\t"))
-        except FileNotFoundError:
-            return []
-        if any(set(row) != set(LOCK_COLUMNS) or None in row.values() for row in rows):
-            raise UserError(f"{self.path}: damaged; restore it, or delete it to trust files anew")
-        return rows
-
-    def known(self, group: str, file: str) -> Digests | None:
-        """Digests of a file that was seen before."""
-        for row in self._rows():
-            if (row["set"], row["file"]) == (group, file):
-                return Digests(sha256=row["sha256"], bytes=int(row["bytes"]))
-        return None
-
-    def add(self, group: str, file: str, sha256: str, size: int, origin: str) -> None:
-        """Remember a file, unless it is known."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{self.path}.busy"):
-            rows = self._rows()
-            if any((row["set"], row["file"]) == (group, file) for row in rows):
-                return
-            when = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
-            values = (group, file, sha256, size, origin, when)
-            rows.append(dict(zip(LOCK_COLUMNS, map(str, values), strict=True)))
-            rows.sort(key=lambda row: (row["set"], row["file"]))
-            partial = self.path.with_name(f".{self.path.name}.partial")
-            with open(partial, "w", newline="", encoding="utf-8") as out:
-                writer = csv.DictWriter(out, LOCK_COLUMNS, delimiter="\t", lineterminator="\n")
-                writer.writeheader()
-                writer.writerows(rows)
-            partial.replace(self.path)
-        LOG.warning(
-            "%s/%s has no published checksum; trusted on first use: sha256 %s (kept in %s)",
-            *(group, file, sha256, self.path),
-        )
 
 
 class Store:
@@ -106,7 +56,6 @@ class Store:
             raise UserError(f"mirror: {named}: no such folder; name one that exists, or none")
         self.catalog, self.mirror = catalog, Path(named) if named else None
         self.limit, self.progress = limit, progress
-        self.lock = Lock(catalog.path.with_name("datasets.lock"))
 
     def missing(self, entries: Iterable[Entry]) -> list[Entry]:
         """Entries whose raw file is to be fetched and is not there."""
@@ -163,12 +112,7 @@ class Store:
     # --- one file -----------------------------------------------------------------------
 
     def _expected(self, entry: Entry) -> Digests:
-        return self._locked(entry.set, entry.download, entry.digests)
-
-    def _locked(self, group: str, file: str, known: Digests) -> Digests:
-        """What the table knows, else what the lock file remembers."""
-        locked = None if known.sha256 else self.lock.known(group, file)
-        return replace(locked, md5=known.md5) if locked else known
+        return self.catalog.lock.complete(entry.set, entry.download, entry.digests)
 
     def _in_mirror(self, entry: Entry, file: str) -> Path | None:
         if self.mirror is None:
@@ -212,7 +156,7 @@ class Store:
 
     def _remember(self, entry, file, expected, sha256, place, origin) -> None:
         if expected.sha256 is None:
-            self.lock.add(entry.set, file, sha256, place.stat().st_size, origin)
+            self.catalog.lock.add(entry.set, file, sha256, place.stat().st_size, origin)
 
     # --- members of an archive ----------------------------------------------------------
 
@@ -247,11 +191,11 @@ class Store:
                 unchecked.replace(wanted[entry.member])
 
     def _check_member(self, entry: Entry, path: Path, origin: str) -> None:
-        expected = self._locked(entry.set, entry.member, Digests(sha256=entry.sha256 or None))
+        expected = self.catalog.expected(entry)
         sha256 = check(path, expected)
         # A member of an archive whose checksum is known needs no entry of its own.
         if expected.sha256 is None and not (origin != "mirror" and entry.digests.sha256):
-            self.lock.add(entry.set, entry.member, sha256, path.stat().st_size, origin)
+            self.catalog.lock.add(entry.set, entry.member, sha256, path.stat().st_size, origin)
 
     def _archive(self, entry: Entry, place: Path) -> Path:
         """The archive: here already, in the mirror, or fetched now."""

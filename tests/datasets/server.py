@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import gzip
 import re
+import socket
+import ssl
+import struct
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -96,9 +99,6 @@ class Handler(BaseHTTPRequestHandler):
 
     def reset(self):
         """Break the connection the rude way."""
-        import socket
-        import struct
-
         linger = struct.pack("ii", 1, 0)
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self.connection.close()
@@ -131,8 +131,11 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, content: bytes):
+    def __init__(self, content: bytes, tls: ssl.SSLContext | None = None):
         super().__init__(("127.0.0.1", 0), Handler)
+        self.scheme = "https" if tls else "http"
+        if tls:
+            self.socket = tls.wrap_socket(self.socket, server_side=True)
         self.content, self.requests, self.count = content, [], {}
         self.guard, self.over = threading.Lock(), threading.Event()
         self.thread = threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True)
@@ -140,7 +143,7 @@ class Server(ThreadingHTTPServer):
 
     def address(self, fault: str, name: str = "file") -> str:
         """Where the content is served with a fault."""
-        return f"http://127.0.0.1:{self.server_port}/{fault}/{name}"
+        return f"{self.scheme}://127.0.0.1:{self.server_port}/{fault}/{name}"
 
     def stop(self):
         """End it, and whatever it still serves."""

@@ -23,6 +23,7 @@ from lossless_inr.signals import Signal
 
 ROOT = Path(__file__).resolve().parents[2]
 MIRROR = ROOT.parent / "shared/mirror"
+NOBODY = 65534
 
 
 def png(seed=0, side=20):
@@ -154,6 +155,30 @@ def test_a_file_without_a_checksum_is_trusted_once(tmp_path, serve, caplog):
     server.content = png(seed=1)  # the publisher has changed it
     with pytest.raises(UserError, match=r"sha256|bytes"):
         Store(catalog).obtain(catalog.of_set("pictures"))
+
+
+def test_a_file_trusted_once_is_checked_whenever_it_is_read(tmp_path, serve):
+    server = serve(png())
+    catalog = project(tmp_path, row(address=f"unverified={server.address('plain')}"))
+    Store(catalog).obtain(catalog.of_set("pictures"))
+    catalog.prepare("pictures/10x10/one")
+    (tmp_path / "data/raw/pictures/one.png").write_bytes(png(seed=1))
+    with pytest.raises(UserError, match=r"datasets\.lock \(from its first use\)"):
+        catalog.prepare("pictures/10x10/one")
+
+
+def test_a_file_put_there_by_hand_is_locked_when_first_read(tmp_path):
+    catalog = project(tmp_path, row())
+    place = tmp_path / "data/raw/pictures/one.png"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(png())
+    catalog.prepare("pictures/10x10/one")
+    assert (
+        f"{sha256(png())}\t{len(png())}\tby hand" in (tmp_path / "config/datasets.lock").read_text()
+    )
+    place.write_bytes(png(seed=1))
+    with pytest.raises(UserError, match=r"datasets\.lock"):
+        catalog.prepare("pictures/10x10/one")
 
 
 def test_an_md5_is_checked_and_the_sha256_recorded(tmp_path, serve):
@@ -332,11 +357,14 @@ def test_names_of_a_list_are_fetched_first_and_locked(tmp_path, serve):
 # --- at the same time ----------------------------------------------------------------------
 
 OBTAIN = """
+import os
 import sys
 from pathlib import Path
 from lossless_inr.datasets.catalog import Catalog
 from lossless_inr.datasets.store import Store
 root = Path(sys.argv[1])
+if len(sys.argv) > 2:  # after the imports, which only root may be able to read
+    os.setuid(int(sys.argv[2]))
 catalog = Catalog(root / "config/datasets.tsv", root)
 Store(catalog).obtain(catalog.of_set("pictures"))
 """
@@ -358,12 +386,22 @@ def test_processes_that_want_the_same_files(tmp_path, serve, processes):
         assert catalog.source_path(entry).exists()
 
 
-def test_a_read_only_folder_is_told(tmp_path):
-    """Root may write anywhere, so a file stands where the folder should be."""
-    catalog = project(tmp_path, row(sha256=sha256(png())))
-    (tmp_path / "data").write_text("")
-    with pytest.raises(UserError, match="data/raw/pictures"):
-        Store(catalog).obtain(catalog.of_set("pictures"))
+@pytest.mark.parametrize("way", ["a file in its place", "permissions"])
+def test_a_read_only_folder_is_told(tmp_path, serve, way):
+    server = serve(png())
+    project(tmp_path, row(sha256=sha256(png()), address=f"seen={server.address('plain')}"))
+    command = [sys.executable, "-c", OBTAIN, str(tmp_path)]
+    if way == "permissions":
+        (tmp_path / "data").mkdir(mode=0o555)
+        if os.geteuid() == 0:  # who may write anywhere
+            command.append(str(NOBODY))
+            for folder in [tmp_path, *tmp_path.parents][:4]:
+                folder.chmod(folder.stat().st_mode | 0o055)
+    else:
+        (tmp_path / "data").write_text("")
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 1 and not server.requests
+    assert "UserError" in run.stderr and f"{tmp_path}/data/raw/pictures/one.png: " in run.stderr
 
 
 # --- the real files --------------------------------------------------------------------------

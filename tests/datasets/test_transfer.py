@@ -4,6 +4,7 @@ import gzip
 import os
 import resource
 import signal
+import ssl
 import subprocess
 import sys
 import textwrap
@@ -11,9 +12,9 @@ import time
 from pathlib import Path
 
 import pytest
+import trustme
 from server import Server
 
-from lossless_inr.datasets import transfer
 from lossless_inr.datasets.checks import Digests, Unfit
 from lossless_inr.datasets.transfer import DiskError, download
 
@@ -120,13 +121,31 @@ def test_a_server_that_is_not_there(tmp_path, expected):
         download(address, tmp_path / "file", expected, limit=5, attempts=2)
 
 
-def test_https_is_never_left():
-    session = transfer._session("https://example.org/file")
-    with pytest.raises(Unfit, match="not secure"):
-        session.get("http://127.0.0.1:9/file")
-    assert not isinstance(
-        transfer._session("http://example.org/f").get_adapter("http://x"), transfer._NoDowngrade
-    )
+@pytest.fixture
+def secure(content, tmp_path, monkeypatch):
+    """A server with a certificate of an authority that requests is told to trust."""
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "authority.pem"))
+    one = Server(content, context)
+    yield one
+    one.stop()
+
+
+def test_https_is_never_left(secure, tmp_path, expected):
+    assert fetch(secure, "plain", tmp_path / "file", expected) == expected.sha256
+    with pytest.raises(Unfit, match="not secure"):  # "redirect" leads to http
+        fetch(secure, "redirect", tmp_path / "other", expected)
+    assert len(secure.requests) == 2 and not (tmp_path / "other").exists()
+
+
+def test_a_certificate_of_nobody_is_not_trusted(secure, tmp_path, expected, monkeypatch):
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE")
+    with pytest.raises(Unfit, match="no secure connection"):
+        fetch(secure, "plain", tmp_path / "file", expected, attempts=2)
+    assert not secure.requests
 
 
 def test_a_file_whose_length_and_digest_nobody_knows(server, tmp_path, content):
