@@ -20,6 +20,7 @@ from lossless_inr.datasets.table import (
     COLUMNS,
     COUNTED,
     EVERY,
+    FLOAT,
     HEX,
     LISTED,
     NATIVE,
@@ -268,7 +269,10 @@ class Catalog:
         else:
             if size != NATIVE:
                 samples = resample.crop(samples, shape[:-1], entry.offset)
-            samples = _without_empty_bits(samples, bits - entry.bits, shown)
+            if entry.encoding == FLOAT:
+                samples = float_words(samples, bits)
+            else:
+                samples = _without_empty_bits(samples, bits - entry.bits, shown)
         prepared = Signal(
             name=signal,
             samples=np.ascontiguousarray(samples).astype(sample_dtype(entry.bits)),
@@ -278,6 +282,7 @@ class Catalog:
             source=entry.source,
             licence=entry.licence,
             citation=entry.citation,
+            encoding=entry.encoding,
         )
         pinned = self.pins.get(signal)
         if pinned and pinned != prepared.sha256:
@@ -313,10 +318,16 @@ class Catalog:
 
     def _compare(self, entry: Entry, samples: np.ndarray, bits: int, shown: str) -> None:
         """Hold a file against its row."""
-        if samples.dtype.kind == "f":
+        floats = samples.dtype.kind == "f"
+        if floats and entry.source_encoding != FLOAT:
             raise UserError(
                 f"{shown}: the file holds floating-point samples but {entry.source_bits}-bit "
-                "integers are declared; float signals are not read into integers"
+                f"integers are declared; set bits and source_bits to {FLOAT} in {self.path}"
+            )
+        if not floats and entry.source_encoding == FLOAT:
+            raise UserError(
+                f"{shown}: the file holds {bits}-bit integers but source_bits={FLOAT} is "
+                f"declared; set source_bits to {bits} in {self.path}"
             )
         if bits != entry.source_bits:
             raise UserError(
@@ -345,6 +356,28 @@ class Catalog:
                     f"{shown}: 8-bit content in a 16-bit file (the low byte repeats the high "
                     "byte); convert the file to 8 bits and declare that"
                 )
+
+
+def float_words(samples: np.ndarray, bits: int) -> np.ndarray:
+    """IEEE-754 binary32 words of floats, or of offset binary integers as fractions of full scale.
+
+    Integers become (I - 2**(bits-1)) / 2**(bits-1), the reading of libsndfile and torchaudio;
+    exact up to 24 bits.
+
+    Parameters
+    ----------
+    samples : ndarray of float32 or int, any shape
+    bits : int
+        Bit depth of integers.
+
+    Returns
+    -------
+    ndarray of uint32
+    """
+    if samples.dtype.kind != "f":
+        half = 2 ** (bits - 1)
+        samples = ((samples.astype(np.int64) - half) / half).astype(np.float32)
+    return np.ascontiguousarray(samples, dtype="<f4").view("<u4")
 
 
 def _without_empty_bits(samples: np.ndarray, empty: int, shown: str) -> np.ndarray:

@@ -11,12 +11,16 @@ from urllib.parse import quote
 
 from lossless_inr.datasets.checks import Digests
 from lossless_inr.errors import UserError, suggest
-from lossless_inr.signals.signal import KINDS, MAX_BITS
+from lossless_inr.signals.signal import KINDS
 
 # Names become folders and file names on every system, so they are kept plain.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 SIZE = re.compile(r"[1-9]\d{0,6}(x[1-9]\d{0,4})?")
 NATIVE = "native"
+# Stands for a bit depth where samples are IEEE-754 words.
+FLOAT = "float32"
+# float32 holds integers up to 24 bits exactly, and no file kind here has more.
+MAX_INTEGER_BITS = 24
 # A row for many signals: `{0801..0900}` counts, `{list:a4001..a5000}` takes names from the set's
 # rows of kind `list`. `{}` in its title, source and address is the name.
 COUNTED = re.compile(r"\{(\d+)\.\.(\d+)\}")
@@ -68,6 +72,8 @@ class Entry:
         `fetched:<file>[!<member>][#<index>]`.
     source_shape : tuple of int or None
         Shape of the file's samples; None where the table does not know it.
+    encoding, source_encoding : {"integer", "float32"}
+        Of the prepared samples and of the file's; `float32` stands in the columns of bits.
     sizes : tuple of str
         Sizes that are prepared when the whole set is asked for.
     digests : Digests
@@ -93,6 +99,8 @@ class Entry:
     licence: str
     terms: str
     citation: str
+    encoding: str = "integer"
+    source_encoding: str = "integer"
 
     @property
     def fetched(self) -> bool:
@@ -196,14 +204,27 @@ def parse_row(row: dict, where: str) -> Entry:
         if len(offset) != len(shape) - 1:
             example = "a sample" if row["kind"] == "audio" else "row,column"
             raise UserError(f"{where}: offset={row['offset']!r} is not {example}")
+
+    def depth(column: str) -> tuple[int, str]:
+        if row[column] == FLOAT:
+            return 32, FLOAT
+        return whole(row[column], column, 1, MAX_INTEGER_BITS), "integer"
+
+    (bits, encoding), (source_bits, source_encoding) = depth("bits"), depth("source_bits")
+    if encoding != source_encoding and (encoding != FLOAT or row["kind"] != "audio"):
+        raise UserError(f"{where}: only sounds of integers are also prepared as {FLOAT}")
+    if FLOAT in (encoding, source_encoding) and row["prepare"] != "crop":
+        raise UserError(f"{where}: {FLOAT} samples are cropped, never resized")
     entry = Entry(
         **common,
-        bits=whole(row["bits"], "bits", 1, MAX_BITS),
-        source_bits=whole(row["source_bits"], "source_bits", 1, MAX_BITS),
+        bits=bits,
+        source_bits=source_bits,
+        encoding=encoding,
+        source_encoding=source_encoding,
         source_shape=shape,
         offset=offset,
     )
-    if entry.prepare == "crop" and entry.bits > entry.source_bits:
+    if entry.prepare == "crop" and encoding == "integer" and entry.bits > entry.source_bits:
         raise UserError(f"{where}: a crop invents no bits, but bits exceeds source_bits")
     for size in entry.sizes:
         entry.prepared_shape(size)

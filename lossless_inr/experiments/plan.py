@@ -25,6 +25,8 @@ from lossless_inr.fitting.record import FitSpec
 # Parameters per bit of the paper's network (512 wide, 5 hidden layers, 3 inputs, 3 outputs:
 # 1,316,867 parameters) on a 256x256 RGB image of 8 and of 16 bits.
 PAPER_PARAMETERS = 1_316_867
+# What the representations are tested for.
+MAX_FITTED_BITS = 16
 PAPER_RATIO = {n: PAPER_PARAMETERS / (256 * 256 * 3 * n) for n in (8, 16)}
 
 
@@ -77,6 +79,12 @@ def plan_fit(
     """
     entry, size = catalog.find(signal)
     samples = entry.prepared_shape(size)
+    if entry.bits > MAX_FITTED_BITS:
+        depth = entry.encoding if entry.encoding != "integer" else f"{entry.bits} bits"
+        raise UserError(
+            f"signal '{signal}': {depth} cannot be fitted yet; representations go up to "
+            f"{MAX_FITTED_BITS} bits"
+        )
     width = shape.width
     if width == "paper-ratio":
         width = paper_ratio_width(samples, entry.bits, shape.hidden_layers)

@@ -138,10 +138,10 @@ def _check_wav_length(path: Path) -> None:
 
 
 def read_npy(path: Path) -> tuple[np.ndarray, int]:
-    """Read a NumPy array of uint8 or uint16."""
+    """Read a NumPy array of uint8, uint16 or float32."""
     samples = np.load(path, allow_pickle=False)
-    if samples.dtype not in (np.uint8, np.uint16):
-        raise UserError(f"{path}: dtype {samples.dtype}; expected uint8 or uint16")
+    if samples.dtype not in (np.uint8, np.uint16, np.float32):
+        raise UserError(f"{path}: dtype {samples.dtype}; expected uint8, uint16 or float32")
     return samples, samples.dtype.itemsize * 8
 
 

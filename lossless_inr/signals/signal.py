@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
 from lossless_inr.errors import UserError
 
-MAX_BITS = 16
+MAX_BITS = 32
+# How the words are to be read: as offset binary integers, or as IEEE-754 binary32.
+ENCODINGS = ("integer", "float32")
 KINDS = ("photo", "scan", "audio", "digit", "synthetic")
 # Planes a signal must really fill before a headline may call it a 16-bit signal.
 FULL_DEPTH_PLANES = 14
@@ -24,7 +26,7 @@ FULL_DEPTH_PLANES = 14
 
 def sample_dtype(bits: int) -> np.dtype:
     """Smallest little-endian unsigned dtype that holds `bits` bits."""
-    return np.dtype("<u1") if bits <= 8 else np.dtype("<u2")
+    return np.dtype("<u1" if bits <= 8 else "<u2" if bits <= 16 else "<u4")
 
 
 def samples_sha256(samples: np.ndarray, bits: int) -> str:
@@ -35,7 +37,7 @@ def samples_sha256(samples: np.ndarray, bits: int) -> str:
     samples : ndarray of unsigned int, any shape
         Values in 0 .. 2**bits - 1.
     bits : int
-        Bit depth; decides the stored dtype (u1 up to 8 bits, u2 above).
+        Bit depth; decides the stored dtype (u1 up to 8 bits, u2 up to 16, u4 above).
 
     Returns
     -------
@@ -94,11 +96,13 @@ class Signal:
     ----------
     name : str
         `set/size/name`, also its place under `data/prepared/`.
-    samples : ndarray, uint8 or uint16
+    samples : ndarray, uint8, uint16 or uint32
         (height, width, channels) for images and scans, (samples, channels) for audio; values
         in 0 .. 2**bits - 1. Signed sources are stored in offset binary.
     bits : int
-        Bit depth, 1 to 16.
+        Bit depth, 1 to 32.
+    encoding : {"integer", "float32"}
+        Whether the words are numbers, or the 32 bits of a float each (IEEE 754).
     kind : {"photo", "scan", "audio", "digit", "synthetic"}
     title, source, licence, citation : str
         Shown in the report.
@@ -112,6 +116,7 @@ class Signal:
     source: str = ""
     licence: str = ""
     citation: str = ""
+    encoding: str = "integer"
 
     def __post_init__(self):
         where = f"signal '{self.name}'"
@@ -119,6 +124,8 @@ class Signal:
             raise UserError(f"{where}: kind '{self.kind}' is none of {', '.join(KINDS)}")
         if not 1 <= self.bits <= MAX_BITS:
             raise UserError(f"{where}: bits={self.bits} is outside 1..{MAX_BITS}")
+        if self.encoding not in ENCODINGS or (self.encoding == "float32" and self.bits != 32):
+            raise UserError(f"{where}: encoding '{self.encoding}' with {self.bits} bits is unknown")
         if self.samples.dtype.kind != "u":
             raise UserError(
                 f"{where}: samples are {self.samples.dtype}, expected unsigned integers; "
@@ -175,9 +182,9 @@ class Signal:
             with np.load(path, allow_pickle=False) as archive:
                 samples = archive["samples"]
                 metadata = json.loads(str(archive["metadata"]))
-            fields = ("name", "bits", "kind", "title", "source", "licence", "citation")
+            names = [field.name for field in fields(cls) if field.name != "samples"]
             digest = metadata["sha256"]
-            signal = cls(samples=samples, **{k: metadata[k] for k in fields})
+            signal = cls(samples=samples, **{k: metadata[k] for k in names})
         except FileNotFoundError:
             raise UserError(f"{path}: no such prepared signal; run the workflow again") from None
         except UserError:

@@ -19,11 +19,12 @@ from lossless_inr.datasets.catalog import Catalog
 from lossless_inr.datasets.store import Store
 from lossless_inr.datasets.table import COLUMNS
 from lossless_inr.errors import UserError
+from lossless_inr.signals import Signal
 
 ROOT = Path(__file__).resolve().parents[2]
 CATALOG = Catalog(ROOT / "config/datasets.tsv", ROOT)
 SETS = {
-    **{"kodak": 24, "div2k": 100, "testimages": 40, "librispeech": 10, "mnist": 10_000},
+    **{"kodak": 24, "div2k": 100, "testimages": 40, "librispeech": 12, "mnist": 10_000},
     **{"fashion_mnist": 10_000, "fsdd": 300, "rgb16": 15, "synthetic": 11},
 }
 
@@ -85,7 +86,7 @@ def test_real_files_of_the_mirror_prepare(tmp_path, name):
     entries = catalog.of_set(name)
     if name == "librispeech":  # of its archive, the mirror has two files of this set
         entries = [e for e in entries if e.name.startswith("2412-153948")]
-        assert len(entries) == 4
+        assert len(entries) == 6
     Store(catalog, MIRROR).obtain(entries)
     for entry in entries[:60]:
         for size in entry.sizes:
@@ -152,6 +153,11 @@ def test_a_row_for_a_folder_of_ones_own(tmp_path):
         ({"source": "file:x.png", "address": "seen=https://example.org/x.png"}, "belong to"),
         ({"sizes": "10x10 99x99"}, "larger than its source"),
         ({"name": "{list:a1..a9}"}, "no row of kind 'list'"),
+        ({"bits": "float64"}, "bits='float64'"),
+        ({"bits": 25, "source_bits": 25}, "bits='25'"),
+        ({"bits": "float32"}, "only sounds of integers"),
+        ({"source_bits": "float32"}, "only sounds of integers"),
+        ({"bits": "float32", "source_bits": "float32"}, "cropped, never resized"),
     ],
 )
 def test_a_bad_cell_is_told_with_its_line(tmp_path, changes, told):
@@ -184,6 +190,7 @@ SOUND = {"kind": "audio", "source_shape": "?x1", "prepare": "crop", "sizes": "8"
     ("bits", "source_bits"), 16
 )
 SIXTEEN = {"bits": 16, "source_bits": 16}
+FLOATS = SOUND | {"bits": "float32", "source_bits": "float32"}
 
 
 @pytest.mark.parametrize(
@@ -201,6 +208,7 @@ SIXTEEN = {"bits": 16, "source_bits": 16}
         (SOUND, np.linspace(-1, 1, 99), {"subtype": "PCM_24"}, "set source_bits to 24"),
         (SOUND, np.zeros((99, 2), np.int16), {}, "99x2"),
         (SOUND | {"bits": 8}, np.arange(99, dtype=np.int16), {}, "in use"),
+        (FLOATS, np.arange(99, dtype=np.int16), {}, "set source_bits to 16"),
     ],
 )
 def test_a_file_that_contradicts_its_row(tmp_path, changes, samples, options, told):
@@ -224,6 +232,42 @@ def test_a_byte_that_is_always_zero_may_be_left_out(tmp_path):
     prepared = catalog.prepare("pictures/60/one")
     assert prepared.samples.dtype == np.uint8
     np.testing.assert_array_equal(prepared.samples[:, 0].astype(int) - 128, pcm)
+
+
+# --- floats and 24 bits -------------------------------------------------------------------
+
+
+def test_floats_keep_every_word(tmp_path):
+    words = np.array([0, 1 << 31, 0x7F800000, 0x7FC12345, 0xFF812345, 1, 0x3F800001, 42], "<u4")
+    catalog = project(tmp_path, row(**FLOATS | {"source": "fetched:one.npy"}))
+    path = tmp_path / "data/raw/pictures/one.npy"
+    path.parent.mkdir(parents=True)
+    np.save(path, words.view("<f4")[:, None])
+    catalog.prepare("pictures/8/one").save(tmp_path / "one.npz")
+    prepared = Signal.load(tmp_path / "one.npz")
+    assert (prepared.encoding, prepared.bits, prepared.samples.dtype) == ("float32", 32, np.uint32)
+    np.testing.assert_array_equal(prepared.samples[:, 0], words)
+
+
+def test_integers_as_floats_are_what_libsndfile_makes_of_them(tmp_path):
+    """The reading of LibriSpeech in the paper: `float32` with full scale 1."""
+    pcm = np.array([-32768, -32767, -1, 0, 1, 32767, 12345, -54], np.int16)
+    changes = SOUND | {"bits": "float32", "source": "fetched:one.wav"}
+    catalog = project(tmp_path, row(**changes))
+    path = tmp_path / "data/raw/pictures/one.wav"
+    write(path, pcm)
+    prepared = catalog.prepare("pictures/8/one")
+    published, _ = soundfile.read(path, dtype="float32", always_2d=True)
+    np.testing.assert_array_equal(prepared.samples, published.view("<u4"))
+
+
+def test_24_bits_are_prepared_as_they_are(tmp_path):
+    changes = SOUND | {"bits": 24, "source_bits": 24, "source": "fetched:one.wav"}
+    catalog = project(tmp_path, row(**changes))
+    pcm = np.random.default_rng(0).integers(-(2**23), 2**23, 8).astype(np.int32)
+    write(tmp_path / "data/raw/pictures/one.wav", pcm * 256, subtype="PCM_24")
+    prepared = catalog.prepare("pictures/8/one")
+    np.testing.assert_array_equal(prepared.samples[:, 0].astype(int) - 2**23, pcm)
 
 
 # --- the command ----------------------------------------------------------------------------

@@ -368,6 +368,10 @@ def test_messages_are_always_one_line():
             ["signal 'skimage/8x8/cofee'", "'skimage/8x8/coffee'", "fits[0]"],
         ),
         ({"table": table({"signals": "skimage/8/coffee"})}, ["size '8'", "fits[0]"]),
+        (
+            {"table": table({"signals": "librispeech/64/2412-153948-0000_20000-float32"})},
+            ["float32 cannot be fitted yet", "fits[0]"],
+        ),
         ({"table": table({"network_parameters": {"omega": 1}})}, ["'omega'", "omega_"]),
         (
             {"table": table({"network": "all", "network_parameters": {"omega": 1}})},
