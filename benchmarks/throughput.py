@@ -50,7 +50,7 @@ def measure(width: int, turns: int) -> list[dict]:
         network = registry.load("network", "siren").build(
             axes=form.axes, outputs=form.outputs, width=width, hidden_layers=5
         )
-        if kind is CompiledPass and not CompiledPass.fits(network, torch.device("cpu")):
+        if kind is CompiledPass and not CompiledPass.fits(network, form, torch.device("cpu")):
             continue
         batch = Batch(form, [samples], torch.device("cpu"))
         state = State([network], Settings(focus=1.0))

@@ -16,6 +16,8 @@ from lossless_inr.errors import UserError, suggest
 
 PACKAGE = Path(__file__).parent
 ROOMS = {"network": "networks", "representation": "representations"}
+# The function whose keyword arguments are a plug-in's parameters.
+BUILDER = {"network": "build", "representation": "__init__"}
 # Arguments every network's `build` takes from the fit; the rest are its own parameters.
 COMMON = {"axes", "outputs", "width", "hidden_layers"}
 
@@ -56,7 +58,8 @@ def describe(kind: str, name: str) -> dict:
     Returns
     -------
     dict
-        `label` (str), `citation` (the module docstring), `parameters` (name -> default).
+        `label` (str), `citation` (the module docstring), `parameters` (name -> default), and for
+        networks `shape`: `width` and `hidden_layers` of their own, or None.
 
     Raises
     ------
@@ -68,14 +71,24 @@ def describe(kind: str, name: str) -> dict:
         tree = ast.parse(file.read_text(encoding="utf-8"))
     except SyntaxError as error:
         raise UserError(f"{file.name}, line {error.lineno}: {error.msg}") from None
-    label, parameters = name, {}
+    label, shape, parameters = name, None, {}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+        if isinstance(node, ast.Assign):
             targets = {t.id for t in node.targets if isinstance(t, ast.Name)}
             if targets & {"LABEL", "label"}:
-                label = node.value.value
-        if isinstance(node, ast.FunctionDef) and node.name == "build":
+                label = ast.literal_eval(node.value)
+            if "SHAPE" in targets:
+                shape = ast.literal_eval(node.value)
+        if isinstance(node, ast.FunctionDef) and node.name == BUILDER[kind]:
             for argument, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True):
-                if argument.arg not in COMMON and default is not None:
+                if argument.arg in COMMON or default is None:
+                    continue
+                try:
                     parameters[argument.arg] = ast.literal_eval(default)
-    return {"label": label, "citation": ast.get_docstring(tree) or "", "parameters": parameters}
+                except ValueError:
+                    raise UserError(
+                        f"{file.name}, line {default.lineno}: write the default of "
+                        f"'{argument.arg}' as a plain number or text, not as an expression"
+                    ) from None
+    citation = ast.get_docstring(tree) or ""
+    return {"label": label, "citation": citation, "parameters": parameters, "shape": shape}

@@ -22,8 +22,8 @@ from filelock import FileLock
 from torch import nn
 
 from lossless_inr.engine.passes import Counts, LayerwisePass, Pass
-from lossless_inr.engine.state import EPSILON
 from lossless_inr.networks._base import Sine
+from lossless_inr.representations._base import Representation
 
 SOURCE = Path(__file__).with_name("sine_network.cpp")
 # No -ffast-math: NaN must stay NaN. -fopenmp-simd needs no OpenMP library.
@@ -131,10 +131,12 @@ class CompiledPass(Pass):
     name = "compiled"
 
     @staticmethod
-    def fits(network: nn.Module, device: torch.device) -> bool:
-        """Whether this pass can take the network here."""
+    def fits(network: nn.Module, form: Representation, device: torch.device) -> bool:
+        """Whether this pass can take the network and the loss here."""
         return (
             device.type == "cpu"
+            and form.networks == 1
+            and form.loss_name == form.losses[0]
             and LayerwisePass.fits(network)
             and isinstance(network.activation, Sine)
             and network.encoding is None
@@ -177,7 +179,7 @@ class CompiledPass(Pass):
 
         count, threads = state.weights.shape[1], ctypes.c_int32(torch.get_num_threads())
         settings = state.settings
-        constants = [ctypes.c_float(x) for x in (settings.beta1, settings.beta2, EPSILON)]
+        constants = [ctypes.c_float(x) for x in (settings.beta1, settings.beta2, settings.epsilon)]
         self.adam = []
         for row in range(members):
             buffers = (state.weights, state.gradients, state.mean, state.square)

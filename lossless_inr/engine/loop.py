@@ -245,7 +245,7 @@ def make_pass(networks: list[nn.Module], batch: Batch, state: State, compiled: b
     """The fastest pass that can take these networks on this device."""
     device = batch.truth.device
     exact = used_precision(state.settings, device) == "float32"
-    if compiled and exact and CompiledPass.fits(networks[0], device):
+    if compiled and exact and CompiledPass.fits(networks[0], batch.form, device):
         kind = CompiledPass
     else:
         kind = LayerwisePass if LayerwisePass.fits(networks[0]) else AutogradPass

@@ -275,6 +275,7 @@ class LayerwisePass(TorchPass):
         return (
             isinstance(network, CoordinateMLP)
             and isinstance(network.activation, Activation)
+            and not any(True for _ in getattr(network.encoding, "parameters", tuple)())
             and not any(p.is_complex() for p in network.parameters())
         )
 

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from lossless_inr.schema import Strict
 
 Positive = Annotated[float, Field(gt=0)]
+Decay = Literal["constant", "cosine", "exponential"]
 Precision = Literal["float32", "tf32", "bfloat16"]
 
 
@@ -46,8 +47,10 @@ class Settings(Strict):
     warmup : int
         Updates over which the rate rises linearly.
     decay, horizon, floor
-        `cosine` falls from 1 to `floor` over `horizon` updates, then stays; `constant` ignores
-        the other two.
+        `cosine` and `exponential` fall from 1 to `floor` over `horizon` updates, then stay;
+        `constant` ignores the other two.
+    epsilon : float
+        Of Adam's denominator.
     focus : float
         Exponent p of the weight |sigmoid(logit) - bit|**p of each bit's loss; 0 = unweighted.
     output_init : {"network", "zero"}
@@ -70,7 +73,8 @@ class Settings(Strict):
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
     warmup: Annotated[int, Field(ge=0)] = 0
-    decay: Literal["constant", "cosine"] = "constant"
+    epsilon: Positive = 1e-8
+    decay: Decay = "constant"
     horizon: Annotated[int, Field(ge=1)] | None = None
     floor: Annotated[float, Field(ge=0, le=1)] = 1.0
     focus: Annotated[float, Field(ge=0, le=4)] = 0.0
@@ -80,10 +84,14 @@ class Settings(Strict):
     margin: Annotated[float, Field(ge=0)] = 0.0
 
     def rate_factor(self, update: int) -> float:
-        """Multiplier of the rate at an update (0 = first): warm-up, then cosine to the floor."""
+        """Multiplier of the rate at an update (0 = first): warm-up, then the decay."""
         factor = min(1.0, (update + 1) / self.warmup) if self.warmup else 1.0
-        if self.decay == "cosine":
-            progress = min(1.0, update / self.horizon)
+        if self.decay == "constant":
+            return factor
+        progress = min(1.0, update / self.horizon)
+        if self.decay == "exponential":
+            factor *= self.floor**progress
+        else:
             factor *= self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * progress))
         return factor
 

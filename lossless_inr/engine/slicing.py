@@ -15,6 +15,7 @@ import torch
 
 from lossless_inr.engine.compiled import cache_folder
 from lossless_inr.engine.passes import Pass, TorchPass
+from lossless_inr.networks._base import layers_of
 
 LOG = logging.getLogger(__name__)
 CANDIDATES = {"cpu": (1024, 2048, 4096, 8192), "cuda": (16384, 32768, 65536, 131072, 262144)}
@@ -38,7 +39,8 @@ def chosen(trial: Pass, precision: str, cache: Path | None = None) -> int:
     cache : Path, optional
         JSON file; a damaged one is named, ignored and replaced.
     """
-    form, layers = trial.batch.form, trial.networks[0].layers
+    form = trial.batch.form
+    layers = [layer for group in layers_of(trial.networks[0]) for layer in group]
     width = max(layer.out_features for layer in layers)
     if not isinstance(trial, TorchPass):
         return compiled_block(width)
@@ -54,7 +56,7 @@ def chosen(trial: Pass, precision: str, cache: Path | None = None) -> int:
         map(
             str,
             [name, torch.get_num_threads(), torch.__version__, trial.name, precision]
-            + [type(trial.networks[0].activation).__name__, trial.batch.members]
+            + [_kind(trial.networks[0]), trial.batch.members]
             + [layer.out_features for layer in layers],
         )
     )
@@ -63,6 +65,12 @@ def chosen(trial: Pass, precision: str, cache: Path | None = None) -> int:
         known[key] = _measure(trial, precision, candidates)
         _write(cache, known)
     return known[key]
+
+
+def _kind(network: torch.nn.Module) -> str:
+    """What else decides the work per row: the encoding and the activation."""
+    parts = (getattr(network, name, None) for name in ("encoding", "activation"))
+    return "-".join(type(part).__name__ for part in parts)
 
 
 def _measure(trial: TorchPass, precision: str, candidates: list[int]) -> int:

@@ -14,8 +14,7 @@ import torch
 from torch import nn
 
 from lossless_inr.engine.settings import Settings
-
-EPSILON = 1e-8
+from lossless_inr.networks._base import layers_of
 
 
 def real(parameter: torch.Tensor) -> torch.Tensor:
@@ -34,7 +33,7 @@ class State:
     Parameters
     ----------
     networks : list of nn.Module
-        On one device, with the same parameters by name and shape, and a `layers` list.
+        On one device, with the same parameters by name and shape (see `layers_of`).
     settings : Settings
 
     Attributes
@@ -61,10 +60,13 @@ class State:
                 for n in networks
             ]
         )
-        last = {id(p) for p in networks[0].layers[-1].parameters()}
+        outputs = [layers[-1] for layers in layers_of(networks[0])]
+        last = {id(p) for layer in outputs for p in layer.parameters()}
         if settings.output_init == "zero":
-            output = next(n for n, p in parameters if p is networks[0].layers[-1].weight)
-            self.views(self.weights)[output].zero_()
+            weights = {id(layer.weight) for layer in outputs}
+            for name, parameter in parameters:
+                if id(parameter) in weights:
+                    self.views(self.weights)[name].zero_()
         self.gradients = torch.zeros_like(self.weights)
         self.mean = torch.zeros_like(self.weights)
         self.square = torch.zeros_like(self.weights)
@@ -101,7 +103,7 @@ class State:
         self.square.mul_(self.settings.beta2)
         self.square.addcmul_(self.gradients, self.gradients, value=1 - self.settings.beta2)
         # The gradients are not needed any more: their memory holds the step.
-        step = torch.sqrt(self.square, out=self.gradients).mul_(second).add_(EPSILON)
+        step = torch.sqrt(self.square, out=self.gradients).mul_(second).add_(self.settings.epsilon)
         torch.div(self.mean, step, out=step).mul_(self.rates)
         self.weights.sub_(step, alpha=factor * first)
 

@@ -38,7 +38,7 @@ from lossless_inr.metrics import (
     rmse,
     wrong_bits_per_plane,
 )
-from lossless_inr.networks._base import count_parameters, macs_per_row
+from lossless_inr.networks._base import Parallel, count_parameters, macs_per_row
 from lossless_inr.representations._base import Representation
 from lossless_inr.signals import Signal, samples_sha256
 
@@ -77,7 +77,7 @@ def exact_float32() -> None:
 def build_form(spec: FitSpec) -> Representation:
     """The representation of a specification."""
     module = registry.load("representation", spec.representation)
-    return module.Form(tuple(spec.shape), spec.bits)
+    return module.Form(tuple(spec.shape), spec.bits, **spec.representation_parameters)
 
 
 def build_network(spec: FitSpec, form: Representation) -> nn.Module:
@@ -94,13 +94,17 @@ def build_network(spec: FitSpec, form: Representation) -> nn.Module:
     )
     with DRAWING, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return registry.load("network", spec.network).build(
-            axes=form.axes,
-            outputs=form.outputs,
-            width=spec.width,
-            hidden_layers=spec.hidden_layers,
-            **spec.network_parameters,
-        )
+        networks = [
+            registry.load("network", spec.network).build(
+                axes=form.axes,
+                outputs=form.outputs,
+                width=spec.width,
+                hidden_layers=spec.hidden_layers,
+                **spec.network_parameters,
+            )
+            for _ in range(form.networks)
+        ]
+    return networks[0] if len(networks) == 1 else Parallel(networks)
 
 
 def save_weights(state: dict[str, torch.Tensor], path: Path) -> None:

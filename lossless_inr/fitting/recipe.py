@@ -12,12 +12,14 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from lossless_inr import registry
-from lossless_inr.engine.settings import Positive, Precision, Settings, SparsePhases
+from lossless_inr.engine.settings import Decay, Positive, Precision, Settings, SparsePhases
 from lossless_inr.errors import UserError, suggest
 from lossless_inr.schema import Strict, read_yaml, validate
 
 # Narrower products are too small to gain by bfloat16.
 BFLOAT16_FROM = 128
+# Representations that regress numbers; their modules, which know it too, would import torch.
+VALUE_FORMS = frozenset({"direct", "digits"})
 
 
 class Horizon(Strict):
@@ -31,7 +33,9 @@ class Overrides(Strict):
     """What a recipe changes for one network."""
 
     rate: Positive | None = None
-    decay: Literal["constant", "cosine"] | None = None
+    beta2: Annotated[float, Field(ge=0, lt=1)] | None = None
+    epsilon: Positive | None = None
+    decay: Decay | None = None
     floor: Annotated[float, Field(ge=0, le=1)] | None = None
 
 
@@ -39,9 +43,9 @@ class Recipe(Strict):
     """One recipe file; defaults are the published settings (paper section 4.1).
 
     `base` names a recipe whose keys this one takes over unless it sets them itself.
-    `rate_times_width` caps the rate at rate_times_width / width. A cosine without a `horizon`
-    decays over the whole budget. `networks` holds what differs per network; a recipe that has
-    it applies to those networks only.
+    `rate_times_width` caps the rate at rate_times_width / width. A decay without a `horizon`
+    goes over the whole budget. `networks` holds what differs per network; a recipe that has it
+    applies to those networks only.
     """
 
     title: str
@@ -52,8 +56,9 @@ class Recipe(Strict):
     bias_factor: Positive = 1.0
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    epsilon: Positive = 1e-8
     warmup: Annotated[int, Field(ge=0)] = 0
-    decay: Literal["constant", "cosine"] = "constant"
+    decay: Decay = "constant"
     horizon: Horizon | None = None
     floor: Annotated[float, Field(ge=0, le=1)] = 1.0
     focus: Annotated[float, Field(ge=0, le=4)] = 0.0
@@ -90,7 +95,7 @@ class Recipe(Strict):
         if width < BFLOAT16_FROM and self.precision == "bfloat16":
             values["precision"] = "float32"
         values |= self.networks[network].model_dump(exclude_none=True) if self.networks else {}
-        if values["decay"] == "cosine":
+        if values["decay"] != "constant":
             horizon = self.horizon
             values["horizon"] = (
                 horizon.base + horizon.per_bit * bits if horizon else max(1, iterations)
@@ -117,14 +122,14 @@ def load_recipes(folder: Path) -> dict[str, Recipe]:
                 registry.check("network", used)
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
-        if "direct" in recipe.applies_to:
+        for used in VALUE_FORMS.intersection(recipe.applies_to):
             if recipe.focus > 0:
                 raise UserError(
-                    f"{path}: focus: the representation 'direct' has no bits to focus on"
+                    f"{path}: focus: the representation '{used}' has no bits to focus on"
                 )
             if recipe.precision != "float32":
                 raise UserError(
-                    f"{path}: precision: the representation 'direct' trains in float32 only (the "
+                    f"{path}: precision: the representation '{used}' trains in float32 only (the "
                     f"error of a {recipe.precision} product is larger than a step of its targets)"
                 )
     return recipes

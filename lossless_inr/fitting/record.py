@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PlainSerializer
 
+from lossless_inr import registry
 from lossless_inr.engine.settings import Settings
 from lossless_inr.errors import UserError
 from lossless_inr.fitting import digests
@@ -48,6 +49,7 @@ class FitSpec(Strict):
     width: Annotated[int, Field(ge=1)]
     hidden_layers: Annotated[int, Field(ge=0)]
     representation: str
+    representation_parameters: dict[str, int | float | str] = {}
     recipe: str
     settings: Settings
     iterations: Annotated[int, Field(ge=0)]
@@ -57,6 +59,20 @@ class FitSpec(Strict):
     def method(self) -> str:
         """network-representation-recipe."""
         return f"{self.network}-{self.representation}-{self.recipe}"
+
+    @property
+    def variant(self) -> str:
+        """Parameters of the method that are not its own defaults, e.g. `digit_bits=2`."""
+        texts = []
+        for kind in ("network", "representation"):
+            defaults = registry.describe(kind, getattr(self, kind))["parameters"]
+            given = getattr(self, f"{kind}_parameters")
+            texts += [
+                f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}"
+                for k, v in given.items()
+                if defaults.get(k) != v
+            ]
+        return ", ".join(texts)
 
     @property
     def digest(self) -> str:
@@ -73,7 +89,13 @@ class FitSpec(Strict):
     def cost(self) -> float:
         """Rough FLOPs of the whole budget, to balance shards; not a measurement."""
         positions = math.prod(self.shape[:-1])
-        rows = positions * (self.bits if self.representation == "bitplane" else 1)
+        digits = self.representation_parameters.get("digit_bits", self.bits)
+        passes = {
+            "bitplane": self.bits,
+            "bitchannel": self.bits * self.shape[-1],
+            "digits": self.bits / digits,
+        }
+        rows = positions * passes.get(self.representation, 1)
         factor = {"wire": 4}.get(self.network, 1)
         return 6.0 * factor * rows * self.hidden_layers * self.width**2 * (self.iterations + 1)
 

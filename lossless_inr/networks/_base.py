@@ -51,7 +51,8 @@ class CoordinateMLP(nn.Module):
     activation : Activation or callable, (tensor, layer index) -> tensor
         Applied after every layer but the last.
     encoding : nn.Module, optional
-        Applied to the coordinates first; `in_features` counts its output.
+        Applied to the coordinates first; `in_features` counts its output. It may have parameters
+        (a table of features).
     dtype : torch.dtype
         Of every layer after the first (complex networks have a real first layer).
     scale : callable, int -> float
@@ -147,9 +148,30 @@ def count_parameters(network: nn.Module) -> int:
 
 
 def macs_per_row(network: nn.Module) -> int:
-    """Real multiply-accumulates of the linear layers for one row; a complex one counts as four."""
-    return sum(
+    """Real multiply-accumulates for one row; a complex one counts as four.
+
+    Those of linear layers, and what a module with an attribute `macs_per_row` says of itself.
+    """
+    linear = sum(
         m.weight.numel() * (4 if m.weight.is_complex() else 1)
         for m in network.modules()
         if isinstance(m, nn.Linear)
     )
+    return linear + sum(getattr(m, "macs_per_row", 0) for m in network.modules())
+
+
+class Parallel(nn.Module):
+    """Networks of one structure side by side: same input, outputs one after another."""
+
+    def __init__(self, networks: list[nn.Module]):
+        super().__init__()
+        self.parallel = nn.ModuleList(networks)
+
+    def forward(self, coordinates: torch.Tensor) -> torch.Tensor:
+        """Outputs of shape (rows, networks x outputs)."""
+        return torch.cat([network(coordinates) for network in self.parallel], dim=1)
+
+
+def layers_of(network: nn.Module) -> list[nn.ModuleList]:
+    """The linear layers, first to last, of every network that stands side by side."""
+    return [member.layers for member in getattr(network, "parallel", [network])]

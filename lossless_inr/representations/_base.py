@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
+from lossless_inr.errors import UserError
+
 # Distance between neighbouring samples of a sound. SIREN's first layer, sin(30 w t) with
 # |w| <= 1/fan_in, then turns by at most 1 radian (bithead) a sample whatever the length: below
 # the Nyquist limit of pi, and about the 0.97 of a 32-pixel image row on [-1, 1].
@@ -15,10 +17,15 @@ TIME_STEP = 1 / 30
 
 @dataclass(frozen=True)
 class Axis:
-    """One input coordinate: `positions` equally spaced points on [-extent, extent]."""
+    """One input coordinate: `positions` equally spaced points on [-extent, extent].
+
+    `role` is what it counts: "position" in the signal, "bit", or "channel". Networks with a table
+    of positions need to know.
+    """
 
     positions: int
     extent: float = 1.0
+    role: str = "position"
 
     def values(self) -> torch.Tensor:
         """Coordinates, float32, shape (positions,); one position sits at -extent."""
@@ -49,16 +56,29 @@ class Representation(ABC):
         (height, width, channels) or (samples, channels).
     bits : int
         Bit depth n, 1 to 16.
+    loss : str
+        One of `losses`.
+
+    Attributes
+    ----------
+    networks : int
+        Networks that stand side by side, of the same input; `outputs` is what each returns, and
+        their outputs stand one after another in a row.
     """
 
     label: str
+    losses: tuple[str, ...]
     rows_per_sample: int = 1
+    networks: int = 1
     # Precisions of products that training may use. Value targets need float32: the error
     # of a TF32 product, 2**-11, is far above a 16-bit step, and above half an 8-bit one.
     precisions: tuple[str, ...] = ("float32",)
 
-    def __init__(self, shape: tuple[int, ...], bits: int):
+    def __init__(self, shape: tuple[int, ...], bits: int, loss: str):
+        if loss not in self.losses:
+            raise UserError(f"loss: {loss!r} is none of {', '.join(self.losses)}")
         self.shape, self.bits, self.channels = tuple(shape), bits, shape[-1]
+        self.loss_name = loss
         self.positions = 1
         for side in shape[:-1]:
             self.positions *= side
@@ -71,7 +91,7 @@ class Representation(ABC):
     @property
     @abstractmethod
     def outputs(self) -> int:
-        """Numbers the network returns per row."""
+        """Numbers each network returns per row."""
 
     @property
     def rows(self) -> int:
@@ -85,7 +105,7 @@ class Representation(ABC):
 
     @abstractmethod
     def targets(self, samples: torch.Tensor) -> torch.Tensor:
-        """Targets of int64 `samples` (positions, channels): shape (rows, outputs)."""
+        """Targets of int64 `samples` (positions, channels): (rows, networks x outputs)."""
 
     @abstractmethod
     def loss(
@@ -122,13 +142,30 @@ def from_planes(planes: torch.Tensor) -> torch.Tensor:
     return (planes.to(torch.int64) << shift).sum(dim=1)
 
 
-class BitRepresentation(Representation):
-    """Shared by the forms that predict single bits with binary cross-entropy.
+def elementwise(name: str, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """A loss of each number; for all but "mse" and "mae", `outputs` are logits of [0, 1].
 
-    The logit form of BCE is used: the published code applies a sigmoid and then the probability
-    form, whose gradient vanishes once float32 saturates on the wrong side (|logit| > 17).
+    `bce` is binary cross-entropy on logits. `bce-probability` is what the published code computes:
+    a sigmoid, then the probability form with its logarithm clamped at -100. The two differ where
+    float32 saturates: on the wrong side beyond |logit| = 17 the second has no gradient.
+    """
+    functional = torch.nn.functional
+    if name == "bce":
+        return functional.binary_cross_entropy_with_logits(outputs, targets, reduction="none")
+    if name == "bce-probability":
+        return functional.binary_cross_entropy(torch.sigmoid(outputs), targets, reduction="none")
+    error = outputs - targets
+    return error * error if name == "mse" else error.abs()
+
+
+class BitRepresentation(Representation):
+    """Shared by the forms that predict single bits.
+
+    Losses other than cross-entropy are of the probability sigmoid(output), as in the paper's
+    ablation of losses (Figure 11).
     """
 
+    losses = ("bce", "bce-probability", "mse", "mae")
     # The sign of a logit survives rounding of the factors; a check in float32 decides anyway.
     precisions = ("float32", "tf32", "bfloat16")
 
@@ -141,11 +178,12 @@ class BitRepresentation(Representation):
         return len(samples) * self.rows_per_sample
 
     def loss(self, outputs, targets, focus):
-        """BCE on logits; `focus` p weights each bit by |sigmoid(logit) - bit|**p, no gradient."""
+        """Loss of each bit; `focus` p weights it by |sigmoid(logit) - bit|**p, no gradient."""
         truth = targets.to(outputs.dtype)
-        each = torch.nn.functional.binary_cross_entropy_with_logits(
-            outputs, truth, reduction="none"
-        )
+        if self.loss_name in ("mse", "mae"):
+            each = elementwise(self.loss_name, torch.sigmoid(outputs), truth)
+        else:
+            each = elementwise(self.loss_name, outputs, truth)
         if focus == 0:
             return each.sum((-2, -1)), torch.ones_like(each).sum((-2, -1))
         with torch.no_grad():
@@ -161,3 +199,72 @@ class BitRepresentation(Representation):
     def margin(self, outputs):
         """Smallest |logit|."""
         return outputs.abs().min()
+
+
+class ValueRepresentation(Representation):
+    """Shared by the forms that regress numbers: the digits of a sample, or the sample itself.
+
+    A sample is K digits of `digit_bits` bits, least significant first, each the work of a network
+    of its own. Targets are 2 D / (2**digit_bits - 1) - 1 in [-1, 1], the convention of Sitzmann et
+    al., NeurIPS 2020; the paper does not state its own. With `bce` the outputs are logits of
+    D / (2**digit_bits - 1).
+    """
+
+    losses = ("mse", "mae", "bce")
+
+    def __init__(self, shape, bits, loss, digit_bits):
+        super().__init__(shape, bits, loss)
+        self.digit_bits, self.networks = digit_bits, bits // digit_bits
+
+    @property
+    def axes(self):
+        """Signal axes only."""
+        return signal_axes(self.shape)
+
+    @property
+    def outputs(self):
+        """One value per channel."""
+        return self.channels
+
+    @property
+    def top(self) -> int:
+        """The largest digit."""
+        return 2**self.digit_bits - 1
+
+    def targets(self, samples):
+        """float32 values; float32 separates all 2**16 levels with a factor of 64 to spare."""
+        shift = self.digit_bits * torch.arange(self.networks, device=samples.device)
+        digits = (samples[:, None, :] >> shift[:, None]) & self.top
+        share = digits.to(torch.float64).reshape(len(samples), -1) / self.top
+        return (share if self.loss_name == "bce" else share * 2 - 1).to(torch.float32)
+
+    def loss(self, outputs, targets, focus):
+        """Loss of each value; there is no notion of a wrong bit to focus on."""
+        if focus != 0:
+            raise ValueError("a form of values has no focus")
+        each = elementwise(self.loss_name, outputs, targets.to(outputs.dtype))
+        return each.sum((-2, -1)), torch.ones_like(each).sum((-2, -1))
+
+    def _levels(self, outputs):
+        outputs = outputs.to(torch.float64)
+        share = torch.sigmoid(outputs) if self.loss_name == "bce" else (outputs + 1) / 2
+        return share * self.top
+
+    def decode(self, outputs):
+        """Nearest digit, half to even, clamped; then I = sum 2**(digit_bits k) D_k."""
+        # NaN has no integer: a diverged output decodes to 0 rather than to an undefined value.
+        levels = torch.nan_to_num(self._levels(outputs), nan=0.0)
+        digits = levels.round().clamp(0, self.top).to(torch.int64)
+        digits = digits.reshape(-1, self.networks, self.channels)
+        shift = self.digit_bits * torch.arange(self.networks, device=outputs.device)
+        return (digits << shift[:, None]).sum(1)
+
+    def margin(self, outputs):
+        """Smallest distance to a rounding boundary, in steps of a digit (at most 0.5).
+
+        Outputs beyond the range are clamped, so there the boundary is the outermost one only.
+        """
+        levels, top = self._levels(outputs), self.top
+        inside = 0.5 - (levels - levels.round()).abs()
+        beyond = torch.where(levels < 0, 0.5 - levels, levels - (top - 0.5))
+        return torch.where((levels < 0) | (levels > top), beyond, inside).min()

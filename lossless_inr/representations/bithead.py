@@ -12,6 +12,9 @@ class Form(BitRepresentation):
 
     label = "bit head"
 
+    def __init__(self, shape, bits, *, loss="bce"):
+        super().__init__(shape, bits, loss)
+
     @property
     def axes(self):
         """Signal axes only."""

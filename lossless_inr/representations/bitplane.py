@@ -12,14 +12,14 @@ class Form(BitRepresentation):
 
     label = "bit-plane coordinate"
 
-    def __init__(self, shape, bits):
-        super().__init__(shape, bits)
+    def __init__(self, shape, bits, *, loss="bce"):
+        super().__init__(shape, bits, loss)
         self.rows_per_sample = bits
 
     @property
     def axes(self):
         """Signal axes, then the bit axis (fastest)."""
-        return [*signal_axes(self.shape), Axis(self.bits)]
+        return [*signal_axes(self.shape), Axis(self.bits, role="bit")]
 
     @property
     def outputs(self):

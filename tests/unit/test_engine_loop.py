@@ -6,10 +6,10 @@ import torch
 from tiny import (
     CPU,
     DIRECT,
-    FORMS,
     NETWORKS,
     PASSES,
     QUICK,
+    SINGLE,
     begin,
     decoded_by,
     noise_signal,
@@ -176,7 +176,7 @@ def test_fit_many_leaves_the_networks_as_they_were(kind):
 
 
 @every_kind
-@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("name", SINGLE)
 def test_a_budget_of_zero_evaluates_the_initial_weights_only(kind, name):
     signal = noise_signal(bits=4)
     spec = spec_of(signal, representation=name, settings=PUBLISHED)
@@ -255,7 +255,7 @@ def test_direct_has_no_focus(kind):
 
 
 @every_kind
-@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("name", SINGLE)
 @pytest.mark.parametrize("look_every", [1, 7])
 def test_a_fit_that_runs_off_is_diverged_with_its_last_good_weights(kind, name, look_every):
     signal = noise_signal()
@@ -274,7 +274,7 @@ def test_a_fit_that_runs_off_is_diverged_with_its_last_good_weights(kind, name, 
 
 
 @every_kind
-@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("name", SINGLE)
 def test_a_network_whose_first_loss_is_no_number_is_diverged_at_once(kind, name):
     signal = noise_signal(bits=4)
     spec = spec_of(signal, representation=name, settings=PUBLISHED)
@@ -362,7 +362,7 @@ def test_zero_output_weights_start_the_loss_of_the_bias_alone(kind):
 
 
 @every_kind
-@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("name", SINGLE)
 # The first is restless, so that best and last differ; the second stands still: all are equal.
 @pytest.mark.parametrize("rate", [1.0, 1e-12])
 @pytest.mark.parametrize("look_every", [1, 3])

@@ -11,10 +11,10 @@ import pytest
 import torch
 from tiny import (
     CPU,
-    FORMS,
     NETWORKS,
     PASSES,
     QUICK,
+    SINGLE,
     begin,
     build_form,
     noise_signal,
@@ -116,7 +116,7 @@ def reference(network, name, shape, bits, width, members, focus):
 
 
 @every_pass
-@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("name", SINGLE)
 @pytest.mark.parametrize("shape", [(5, 4, 3), (19, 2)], ids=["image", "sound"])
 @pytest.mark.parametrize("bits", [1, 7, 16])
 def test_every_pass_gives_the_numbers_of_autograd_in_float64(kind, threads, name, shape, bits):
@@ -181,7 +181,7 @@ def test_gradient_by_slices_is_the_gradient_of_the_whole_batch(
 
 
 @pytest.mark.parametrize("kind", PASSES)
-@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("name", SINGLE)
 def test_evaluation_counts_like_training_and_leaves_no_gradient(kind, name):
     signal = noise_signal(bits=6)
     form, network = begin(signal, spec_of(signal, representation=name), kind)
@@ -353,7 +353,7 @@ def test_the_compiled_sine_is_right_for_arguments_of_any_size(top):
 
 
 @every_pass
-@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("name", SINGLE)
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_weights_that_are_no_numbers_give_a_loss_that_is_none(kind, threads, name, bad):
     torch.set_num_threads(threads)

@@ -10,10 +10,16 @@ from torch import nn
 from lossless_inr import registry
 from lossless_inr.fitting.fit import load_weights, save_weights
 from lossless_inr.networks._base import count_parameters, macs_per_row
+from lossless_inr.networks.diner import CoordinateTable
+from lossless_inr.networks.instant_ngp import HashGrid
 from lossless_inr.representations._base import Axis, signal_axes
 
 IMAGE = signal_axes((9, 7, 3))
-AXES = {"image": IMAGE, "image and bits": [*IMAGE, Axis(8)], "sound": signal_axes((50, 1))}
+AXES = {
+    "image": IMAGE,
+    "image and bits": [*IMAGE, Axis(8, role="bit")],
+    "sound": signal_axes((50, 1)),
+}
 every_network = pytest.mark.parametrize("name", NETWORKS)
 
 
@@ -102,6 +108,84 @@ def test_weights_of_another_network_are_refused(name, tmp_path):
     assert str(path) in refusal(load_weights, build(name, hidden_layers=3), path)
 
 
+# --- tables --------------------------------------------------------------------------------
+
+
+def grid_of(side, bits=None, **changes):
+    axes = [*signal_axes((side, side, 3)), *([Axis(bits, role="bit")] if bits else [])]
+    network = build("instant_ngp", axes, width=64, hidden_layers=1, **changes)
+    return network, network.encoding
+
+
+@pytest.mark.parametrize(
+    ("bits", "log2_table", "finest", "numbers"),
+    [
+        (None, 19, 0.5, 136_204),
+        (None, 19, 1.0, 426_436),  # the notes' 425,410 has a last level of 255 cells, by rounding
+        (8, 19, 0.5, 6_592_720),
+        (8, 19, 1.0, 9_015_738),
+        (16, 24, 0.5, 12_612_284),
+    ],
+)
+def test_hash_tables_have_the_size_of_the_authors(bits, log2_table, finest, numbers):
+    """Counted by hand for 256 positions a side in the design notes."""
+    axes = [*signal_axes((256, 256, 3)), *([Axis(bits, role="bit")] if bits else [])]
+    grid = HashGrid(axes, len(axes), 16, 2, 2**log2_table, 16.0, 256 * finest)
+    assert grid.table.numel() == numbers
+    assert (grid.cells[0], grid.cells[-1]) == (16, 256 * finest)
+
+
+def test_grid_features_are_entries_at_vertices_and_means_between():
+    axes = [Axis(5), Axis(5)]
+    grid = HashGrid(axes, 2, levels=1, features=2, table=1000, coarsest=4.0, finest=4.0)
+    with torch.no_grad():
+        grid.table.copy_(torch.arange(50.0).reshape(25, 2))
+    # Vertex (row 1, column 3) of 4x4 cells: the first axis is the fastest in the table.
+    vertex = grid(torch.tensor([[-0.5, 0.5]]))
+    assert vertex.tolist() == [[2.0 * (1 + 5 * 3), 2.0 * (1 + 5 * 3) + 1]]
+    corners = grid(torch.tensor([[-1.0, -1.0], [1.0, 1.0]]))
+    assert corners[:, 0].tolist() == [0.0, 48.0]
+    middle = grid(torch.tensor([[-0.75, 0.5]]))
+    assert middle[0, 0] == (2 * (0 + 15) + 2 * (1 + 15)) / 2
+
+
+def test_a_level_larger_than_the_table_shares_entries_by_hash():
+    grid = HashGrid([Axis(65), Axis(65)], 2, levels=2, features=1, table=64, coarsest=4, finest=64)
+    assert grid.entries == [25, 64]
+    x = coordinates_of([Axis(65), Axis(65)], rows=500)
+    assert torch.isfinite(grid(x)).all()
+    number, weight = grid._vertices((x + 1) / 2, 64, 64)
+    assert (number.min(), number.max()) == (0, 63)
+    torch.testing.assert_close(weight.sum(1), torch.ones(500))
+
+
+def test_the_bit_is_an_axis_of_the_grid_or_a_number_beside_it():
+    inside, grid = grid_of(16, bits=8)
+    beside, flat = grid_of(16, bits=8, bits_in_grid=0)
+    assert (grid.out_features, flat.out_features) == (32, 33)
+    assert count_parameters(inside) > count_parameters(beside)
+
+
+def test_each_position_reads_its_own_row_and_planes_share_it():
+    axes = [*signal_axes((4, 3, 1)), Axis(8, role="bit")]
+    table = CoordinateTable(axes, inside=2, features=2)
+    grids = torch.meshgrid(*[axis.values() for axis in axes], indexing="ij")
+    x = torch.stack([grid.reshape(-1) for grid in grids], dim=1)
+    expected = table.table.repeat_interleave(8, dim=0)
+    assert torch.equal(table(x)[:, :2], expected) and torch.equal(table(x)[:, 2], x[:, 2])
+    private = build("diner", axes, private=1)
+    assert private.encoding.table.shape == (4 * 3 * 8, 2)
+    sine = build("diner", axes, omega=30.0)
+    assert sine.scales == [30.0, 30.0, 30.0]
+
+
+def test_numbers_that_a_lookup_costs_are_counted():
+    network, grid = grid_of(16)
+    linear = 32 * 64 + 64 * 64 + 64 * 3
+    assert grid.macs_per_row == 16 * 4 * 2
+    assert macs_per_row(network) == linear + 16 * 4 * 2
+
+
 # --- what the listing says ----------------------------------------------------------------
 
 
@@ -125,13 +209,16 @@ def test_the_citation_names_a_venue_and_a_year(name):
 
 @every_network
 def test_each_own_parameter_changes_the_function(name):
-    x = coordinates_of(IMAGE)
+    axes = AXES["image and bits"]
+    x = coordinates_of(axes)
+    usual = build(name, axes)(x)
     for key, value in registry.describe("network", name)["parameters"].items():
-        assert not torch.equal(build(name, **{key: value + 1.5})(x), build(name)(x)), key
+        others = [build(name, axes, **{key: v})(x) for v in (value + 1.5, 1 - value, 3) if v >= 0]
+        assert any(not torch.equal(other, usual) for other in others), key
 
 
 def test_the_expected_networks_are_there():
-    expected = {"siren", "finer", "gauss", "wire", "relu_pe", "tanh_pe"}
+    expected = {"siren", "finer", "gauss", "wire", "relu_pe", "tanh_pe", "diner", "instant_ngp"}
     assert expected <= set(NETWORKS) == set(registry.names("network"))
 
 

@@ -9,6 +9,8 @@ from hypothesis.extra import numpy as st_numpy
 from tiny import FORMS, build_form, random_samples
 
 from lossless_inr.engine.passes import slices
+from lossless_inr.errors import UserError
+from lossless_inr.fitting.recipe import VALUE_FORMS
 from lossless_inr.representations._base import (
     TIME_STEP,
     BitRepresentation,
@@ -17,7 +19,7 @@ from lossless_inr.representations._base import (
     to_planes,
 )
 
-BIT_FORMS = [name for name in FORMS if name != "direct"]
+BIT_FORMS = [name for name in FORMS if name not in VALUE_FORMS]
 every_form = pytest.mark.parametrize("name", FORMS)
 every_bit_form = pytest.mark.parametrize("name", BIT_FORMS)
 
@@ -89,14 +91,19 @@ def test_rows_axes_and_outputs_agree_with_coordinates_and_targets(name, signal):
     coordinates, targets = form.coordinates(), form.targets(rows_of(samples))
     assert coordinates.shape == (form.rows, len(form.axes))
     assert coordinates.dtype == torch.float32
-    assert targets.shape == (form.rows, form.outputs)
+    assert targets.shape == (form.rows, form.networks * form.outputs)
     assert torch.isfinite(coordinates).all()
     assert len(torch.unique(coordinates, dim=0)) == form.rows
 
 
 @pytest.mark.parametrize(
     ("name", "axes", "rows", "outputs"),
-    [("direct", 2, 12, 2), ("bithead", 2, 12, 10), ("bitplane", 3, 60, 2)],
+    [
+        ("direct", 2, 12, 2),
+        ("bithead", 2, 12, 10),
+        ("bitplane", 3, 60, 2),
+        ("bitchannel", 4, 120, 1),
+    ],
 )
 def test_sizes_of_a_3x4_image_of_2_channels_and_5_bits(name, axes, rows, outputs):
     form = build_form(name, (3, 4, 2), 5)
@@ -106,9 +113,11 @@ def test_sizes_of_a_3x4_image_of_2_channels_and_5_bits(name, axes, rows, outputs
 @every_form
 @pytest.mark.parametrize("shape", [(2, 2, 3), (5, 7, 1), (32, 32, 3)])
 def test_image_coordinates_reach_both_ends_of_minus_one_to_one(name, shape):
-    coordinates = build_form(name, shape, 8).coordinates()
+    form = build_form(name, shape, 8)
+    coordinates = form.coordinates()
     assert torch.equal(coordinates.amin(dim=0), -torch.ones(coordinates.shape[1]))
-    assert torch.equal(coordinates.amax(dim=0), torch.ones(coordinates.shape[1]))
+    several = torch.tensor([axis.positions > 1 for axis in form.axes])  # grey: one channel
+    assert torch.equal(coordinates.amax(dim=0), torch.where(several, 1.0, -1.0))
 
 
 @pytest.mark.parametrize("name", ["direct", "bithead"])
@@ -237,16 +246,115 @@ def test_outputs_may_move_by_less_than_the_margin_but_not_by_more(name, signal, 
     samples, bits = signal
     form = build_form(name, samples.shape, bits)
     generator = torch.Generator().manual_seed(seed)
-    shape = (form.rows, form.outputs)
+    shape = (form.rows, form.networks * form.outputs)
     outputs = torch.rand(shape, dtype=torch.float64, generator=generator) * 1.8 - 0.9
     decoded, margin = form.decode(outputs), float(form.margin(outputs))
-    # The margin of `direct` is in grey levels.
-    unit = 1.0 if name != "direct" else 2 / (2**bits - 1)
+    # The margin of values is in steps of a digit.
+    unit = 2 / form.top if name in VALUE_FORMS else 1.0
     signs = torch.sign(torch.randn(shape, generator=generator))
     assert torch.equal(form.decode(outputs + 0.999 * margin * unit * signs), decoded)
     further = 1.001 * margin * unit + 1e-12
     moved = [form.decode(outputs + sign * further) for sign in (-1, 1)]
     assert any(not torch.equal(other, decoded) for other in moved)
+
+
+# --- other losses --------------------------------------------------------------------------
+
+
+def numbers(form, outputs, targets):
+    """Outputs and targets of a small batch as float64 arrays, and the loss with its gradient."""
+    outputs = outputs.clone().requires_grad_(True)
+    loss, weight = form.loss(outputs, targets, 0.0)
+    loss.backward()
+    assert float(weight) == outputs.numel()
+    z, truth = outputs.detach().numpy(), targets.numpy().astype(np.float64)
+    return z, truth, float(loss.detach()), outputs.grad.numpy()
+
+
+@every_bit_form
+def test_squared_and_absolute_errors_of_bits_are_those_of_the_probability(name):
+    for loss, power in (("mse", 2), ("mae", 1)):
+        _, outputs, targets = random_batch(name)
+        z, bit, found, gradient = numbers(
+            build_form(name, (3, 4, 2), 5, loss=loss), outputs, targets
+        )
+        p = 1 / (1 + np.exp(-z))
+        assert found == pytest.approx((np.abs(p - bit) ** power).sum(), rel=1e-12)
+        slope = 2 * (p - bit) if power == 2 else np.sign(p - bit)
+        np.testing.assert_allclose(gradient, slope * p * (1 - p), rtol=1e-9)
+
+
+@every_bit_form
+def test_the_probability_form_is_the_logit_form_until_float32_saturates(name):
+    form, outputs, targets = random_batch(name)
+    published = build_form(name, (3, 4, 2), 5, loss="bce-probability")
+    moderate = [float(f.loss(outputs, targets, 0.0)[0]) for f in (form, published)]
+    assert moderate[0] == pytest.approx(moderate[1], rel=1e-9)
+    wrong = (-200 * (2 * targets.float() - 1)).requires_grad_(True)
+    published.loss(wrong, targets, 0.0)[0].backward()
+    assert not wrong.grad.any()
+
+
+def test_a_value_may_be_a_probability():
+    form = build_form("direct", (3, 4, 2), 5, loss="bce")
+    samples = rows_of(random_samples((3, 4, 2), 5).astype(np.int64))
+    targets = form.targets(samples)
+    assert (float(targets.min()), float(targets.max())) >= (0.0, 0.0) and targets.max() <= 1
+    _, outputs, _ = random_batch("direct")
+    z, share, found, gradient = numbers(form, outputs, targets)
+    p = 1 / (1 + np.exp(-z))
+    expected = -(share * np.log(p) + (1 - share) * np.log(1 - p)).sum()
+    assert found == pytest.approx(expected, rel=1e-7)
+    np.testing.assert_allclose(gradient, p - share, atol=1e-7)
+    perfect = torch.logit(targets.double())
+    assert torch.equal(form.decode(perfect), samples)
+
+
+def test_absolute_error_of_values():
+    form = build_form("direct", (3, 4, 2), 5, loss="mae")
+    _, outputs, targets = random_batch("direct")
+    z, value, found, gradient = numbers(form, outputs, targets)
+    assert found == pytest.approx(np.abs(z - value).sum(), rel=1e-12)
+    np.testing.assert_array_equal(gradient, np.sign(z - value))
+
+
+def test_an_unknown_loss_is_refused():
+    with pytest.raises(UserError, match="'l1' is none of mse, mae, bce"):
+        build_form("direct", (3, 4, 2), 5, loss="l1")
+
+
+# --- digits --------------------------------------------------------------------------------
+
+
+def test_digits_are_those_of_the_number_written_in_their_base():
+    form = build_form("digits", (1, 2, 1), 8, digit_bits=4)
+    assert (form.networks, form.top) == (2, 15)
+    targets = (form.targets(torch.tensor([[0xA3], [0x0F]])) + 1) / 2 * 15
+    assert targets.round().int().tolist() == [[0x3, 0xA], [0xF, 0x0]]
+
+
+def test_one_digit_of_all_bits_is_the_direct_form():
+    samples = rows_of(random_samples((3, 4, 2), 6).astype(np.int64))
+    direct = build_form("direct", (3, 4, 2), 6)
+    digit = build_form("digits", (3, 4, 2), 6, digit_bits=6)
+    assert digit.networks == 1
+    assert torch.equal(direct.targets(samples), digit.targets(samples))
+
+
+def test_digits_of_one_bit_are_bits_in_their_order():
+    samples = rows_of(random_samples((3, 4, 2), 6).astype(np.int64))
+    digits = build_form("digits", (3, 4, 2), 6).targets(samples)
+    bits = build_form("bithead", (3, 4, 2), 6).targets(samples)
+    assert torch.equal(digits, 2 * bits.float() - 1)
+
+
+@pytest.mark.parametrize("digit_bits", [0, 3, 16])
+def test_digits_that_do_not_divide_the_sample_are_refused(digit_bits):
+    with pytest.raises(UserError, match=f"digit_bits={digit_bits} does not divide the 8 bits"):
+        build_form("digits", (1, 1, 1), 8, digit_bits=digit_bits)
+
+
+# --- direct --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("bits", range(1, 17))

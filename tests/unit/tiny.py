@@ -22,6 +22,8 @@ from lossless_inr.signals.signal import sample_dtype
 
 ROOT = Path(__file__).resolve().parents[2]
 FORMS = registry.names("representation")
+# Those that are one network's work; `digits` are parallel networks, which only autograd takes.
+SINGLE = [name for name in FORMS if name != "digits"]
 NETWORKS = registry.names("network")
 PASSES = {kind.name: kind for kind in (compiled.CompiledPass, LayerwisePass, AutogradPass)}
 CPU = torch.device("cpu")
@@ -31,8 +33,8 @@ QUICK = Settings(rate=3e-3, output_factor=20.0, bias_factor=0.2, beta2=0.95, foc
 DIRECT = Settings(rate=1e-3, output_factor=20.0)
 
 
-def build_form(name, shape, bits):
-    return registry.load("representation", name).Form(shape, bits)
+def build_form(name, shape, bits, **parameters):
+    return registry.load("representation", name).Form(shape, bits, **parameters)
 
 
 def random_samples(shape, bits, seed=0):
