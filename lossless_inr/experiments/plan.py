@@ -20,7 +20,7 @@ from lossless_inr.experiments.spec import (
 )
 from lossless_inr.fitting import digests
 from lossless_inr.fitting.recipe import Recipe, load_recipes
-from lossless_inr.fitting.record import FitSpec
+from lossless_inr.fitting.record import FitSpec, passes_per_iteration
 
 # Parameters per bit of the paper's network (512 wide, 5 hidden layers, 3 inputs, 3 outputs:
 # 1,316,867 parameters) on a 256x256 RGB image of 8 and of 16 bits.
@@ -35,8 +35,10 @@ def mlp_parameters(inputs: int, outputs: int, width: int, hidden_layers: int) ->
     return (inputs + 1) * width + hidden_layers * (width + 1) * width + (width + 1) * outputs
 
 
-def paper_ratio_width(shape: tuple[int, ...], bits: int, hidden_layers: int) -> int:
-    """Multiple of 4 that keeps the paper's parameters per bit for a signal.
+def paper_ratio_width(
+    shape: tuple[int, ...], bits: int, hidden_layers: int, together: int = 1
+) -> int:
+    """Multiple of 4 with which `together` networks keep the paper's parameters per bit.
 
     Counted for SIREN with a bit coordinate, the paper's network; between and beyond 8 and 16
     bits the paper has no ratio, and the parameters per sample of those two (6.7) are kept.
@@ -53,8 +55,16 @@ def paper_ratio_width(shape: tuple[int, ...], bits: int, hidden_layers: int) -> 
     wanted = samples * 8 * PAPER_RATIO[8]
     return min(
         range(4, 4096, 4),
-        key=lambda w: abs(mlp_parameters(len(shape), shape[-1], w, hidden_layers) - wanted),
+        key=lambda w: abs(
+            together * mlp_parameters(len(shape), shape[-1], w, hidden_layers) - wanted
+        ),
     )
+
+
+def own_shape(network: str) -> Shape | None:
+    """The size that a network's authors give it, if its file has one."""
+    shape = registry.describe("network", network)["shape"]
+    return Shape(**shape) if shape else None
 
 
 def plan_fit(
@@ -69,8 +79,12 @@ def plan_fit(
     iterations: int,
     seed: int,
     network_parameters: dict[str, float] | None = None,
+    representation_parameters: dict[str, int | float | str] | None = None,
+    equal_flops: bool = False,
 ) -> FitSpec:
     """One fit with every setting resolved to plain numbers.
+
+    With `equal_flops`, `iterations` counts those of the bit-plane form.
 
     Raises
     ------
@@ -85,9 +99,22 @@ def plan_fit(
             f"signal '{signal}': {depth} cannot be fitted yet; representations go up to "
             f"{MAX_FITTED_BITS} bits"
         )
+    parameters = {
+        kind: registry.describe(kind, name)["parameters"] | (given or {})
+        for kind, name, given in (
+            ("network", network, network_parameters),
+            ("representation", representation, representation_parameters),
+        )
+    }
+    passes = passes_per_iteration(
+        representation, parameters["representation"], entry.bits, samples[-1]
+    )
+    if equal_flops:
+        iterations = round(iterations * entry.bits / passes)
     width = shape.width
-    if width == "paper-ratio":
-        width = paper_ratio_width(samples, entry.bits, shape.hidden_layers)
+    if isinstance(width, str):
+        together = passes if width == "paper-ratio-shared" and representation == "digits" else 1
+        width = paper_ratio_width(samples, entry.bits, shape.hidden_layers, int(together))
     settings = recipe.resolve(
         network=network,
         representation=representation,
@@ -95,17 +122,17 @@ def plan_fit(
         width=width,
         iterations=iterations,
     )
-    defaults = registry.describe("network", network)["parameters"]
     return FitSpec(
         signal=signal,
         kind=entry.kind,
         shape=list(samples),
         bits=entry.bits,
         network=network,
-        network_parameters=defaults | (network_parameters or {}),
+        network_parameters=parameters["network"],
         width=width,
         hidden_layers=shape.hidden_layers,
         representation=representation,
+        representation_parameters=parameters["representation"],
         recipe=recipe_name,
         settings=settings,
         iterations=iterations,
@@ -207,9 +234,11 @@ class Plan:
                 network=network,
                 network_parameters=block.network_parameters,
                 representation=representation,
+                representation_parameters=block.representation_parameters,
                 recipe_name=recipe,
-                shape=scale.shape,
+                shape=block.shape or own_shape(network) or scale.shape,
                 iterations=block.iterations,
+                equal_flops=block.equal_flops,
                 seed=seed,
             )
         except UserError as error:

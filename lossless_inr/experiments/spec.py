@@ -54,10 +54,27 @@ class Config(Strict):
     fit: FitConfig = FitConfig()
 
 
+class Shape(Strict):
+    """Size of the networks of a scale.
+
+    `width: paper-ratio` picks, per signal, the multiple of 4 whose SIREN with a bit coordinate
+    comes nearest to the paper's parameters per bit (0.84 at 8 bits, 0.42 at 16).
+    `paper-ratio-shared` lets networks that stand side by side (digits) have that many together.
+    """
+
+    hidden_layers: Annotated[int, Field(ge=0, le=100)] = 5
+    width: Annotated[int, Field(ge=1, le=16384)] | Literal["paper-ratio", "paper-ratio-shared"] = (
+        "paper-ratio"
+    )
+
+
 class FitBlock(Strict):
     """Fits of an experiment: the product of every name listed, times `seeds`.
 
-    `network` and `signals` may be `all`. `network_parameters` needs a single network.
+    `network` and `signals` may be `all`. `network_parameters` and `representation_parameters` need
+    a single network and representation. `shape` is that of the scale, or the network's own where
+    its authors have one, unless it is given here. With `equal_flops`, `iterations` counts those of
+    the paper's bit-plane form, and each fit gets as many as cost the same FLOPs.
     """
 
     signals: NameList
@@ -66,18 +83,10 @@ class FitBlock(Strict):
     recipe: NameList
     seeds: Annotated[int, Field(ge=1, le=1000)] = 1
     iterations: Annotated[int, Field(ge=0, le=10_000_000)]
+    equal_flops: bool = False
     network_parameters: dict[str, float] = {}
-
-
-class Shape(Strict):
-    """Size of the networks of a scale.
-
-    `width: paper-ratio` picks, per signal, the multiple of 4 whose SIREN with a bit coordinate
-    comes nearest to the paper's parameters per bit (0.84 at 8 bits, 0.42 at 16).
-    """
-
-    hidden_layers: Annotated[int, Field(ge=0, le=100)] = 5
-    width: Annotated[int, Field(ge=1, le=16384)] | Literal["paper-ratio"] = "paper-ratio"
+    representation_parameters: dict[str, int | float | str] = {}
+    shape: Shape | None = None
 
 
 class ExperimentScale(Strict):
@@ -196,13 +205,14 @@ def _check_names(fits: FitBlock, where: str) -> None:
             registry.check("representation", name)
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
-    if fits.network_parameters:
-        if len(networks) != 1:
-            raise UserError(f"{where}: network_parameters needs a single network")
-        known = registry.describe("network", networks[0])["parameters"]
-        for key in fits.network_parameters:
+    forms = as_list(fits.representation)
+    for kind, names in (("network", networks), ("representation", forms)):
+        given = getattr(fits, f"{kind}_parameters")
+        if given and len(names) != 1:
+            raise UserError(f"{where}: {kind}_parameters needs a single {kind}")
+        for key in given:
+            known = registry.describe(kind, names[0])["parameters"]
             if key not in known:
                 raise UserError(
-                    f"{where}: network '{networks[0]}' has no parameter '{key}'"
-                    f"{suggest(key, known)}"
+                    f"{where}: {kind} '{names[0]}' has no parameter '{key}'{suggest(key, known)}"
                 )

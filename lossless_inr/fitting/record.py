@@ -33,6 +33,19 @@ Decibel = Annotated[
 ]
 
 
+def passes_per_iteration(representation: str, parameters: dict, bits: int, channels: int) -> float:
+    """How often an iteration evaluates a network at each position of the signal.
+
+    Examples
+    --------
+    >>> passes_per_iteration("direct", {}, 8, 3), passes_per_iteration("bitplane", {}, 8, 3)
+    (1, 8)
+    """
+    if representation == "digits":
+        return bits / parameters["digit_bits"]
+    return {"bitplane": bits, "bitchannel": bits * channels}.get(representation, 1)
+
+
 class FitSpec(Strict):
     """One fit: method x signal x seed, with every setting in plain numbers.
 
@@ -89,13 +102,9 @@ class FitSpec(Strict):
     def cost(self) -> float:
         """Rough FLOPs of the whole budget, to balance shards; not a measurement."""
         positions = math.prod(self.shape[:-1])
-        digits = self.representation_parameters.get("digit_bits", self.bits)
-        passes = {
-            "bitplane": self.bits,
-            "bitchannel": self.bits * self.shape[-1],
-            "digits": self.bits / digits,
-        }
-        rows = positions * passes.get(self.representation, 1)
+        rows = positions * passes_per_iteration(
+            self.representation, self.representation_parameters, self.bits, self.shape[-1]
+        )
         factor = {"wire": 4}.get(self.network, 1)
         return 6.0 * factor * rows * self.hidden_layers * self.width**2 * (self.iterations + 1)
 

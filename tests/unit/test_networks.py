@@ -154,9 +154,23 @@ def test_a_level_larger_than_the_table_shares_entries_by_hash():
     assert grid.entries == [25, 64]
     x = coordinates_of([Axis(65), Axis(65)], rows=500)
     assert torch.isfinite(grid(x)).all()
-    number, weight = grid._vertices((x + 1) / 2, 64, 64)
-    assert (number.min(), number.max()) == (0, 63)
-    torch.testing.assert_close(weight.sum(1), torch.ones(500))
+    number, weight = grid.vertices((x + 1) / 2)
+    assert (number[:, 0].max(), number[:, 1].min(), number[:, 1].max()) == (24, 25, 25 + 63)
+    torch.testing.assert_close(weight.sum(-1), torch.ones(500, 2))
+
+
+def test_the_gradient_of_the_interpolation_is_that_of_plain_indexing():
+    grid = HashGrid([Axis(9), Axis(9)], 2, levels=3, features=2, table=40, coarsest=2, finest=8)
+    grid.double()
+    x = coordinates_of([Axis(9), Axis(9)], rows=60).double()
+    slopes = torch.randn(60, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    (grid(x) * slopes).sum().backward()
+    table = grid.table.detach().clone().requires_grad_(True)
+    number, weight = grid.vertices((x + 1) / 2)
+    features = (table[number] * weight[..., None]).sum(2).flatten(1)
+    torch.testing.assert_close(features, grid(x), rtol=1e-12, atol=0)
+    (features * slopes).sum().backward()
+    torch.testing.assert_close(grid.table.grad, table.grad, rtol=1e-12, atol=1e-15)
 
 
 def test_the_bit_is_an_axis_of_the_grid_or_a_number_beside_it():
