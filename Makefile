@@ -10,7 +10,7 @@ ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_ARGS)
 
-.PHONY: help quick fetched smoke data test bench-engine lint format lock clean
+.PHONY: help quick fetched miniature smoke data test bench-engine lint format lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list every target
@@ -32,6 +32,16 @@ quick: .venv/installed  ## miniature of Table 1 on real images, scans and audio;
 
 fetched: .venv/installed  ## fetch, fit, verify and report two Kodak images and two LibriSpeech excerpts [MIRROR=folder]
 	@$(if $(MIRROR),LOSSLESS_INR_MIRROR="$(abspath $(MIRROR))") $(BIN)/python -m lossless_inr.cli run --scale fetched -- $(ARGS)
+
+miniature: .venv/installed  ## every table and figure on small images, within an hour on two cores [MIRROR=folder]
+	@$(if $(MIRROR),LOSSLESS_INR_MIRROR="$(abspath $(MIRROR))") $(BIN)/python -m lossless_inr.cli run --scale miniature -- $(ARGS)
+
+# One experiment alone, by the name of its file: make table3 SCALE=miniature
+SCALE ?= miniature
+EXPERIMENTS := $(basename $(notdir $(wildcard config/experiments/*.yaml)))
+.PHONY: $(EXPERIMENTS)
+$(EXPERIMENTS): .venv/installed
+	@$(if $(MIRROR),LOSSLESS_INR_MIRROR="$(abspath $(MIRROR))") $(BIN)/python -m lossless_inr.cli run --scale $(SCALE) --only $@ -- $(ARGS)
 
 smoke: .venv/installed  ## the same workflow on tiny signals, in seconds; no result to read
 	@$(BIN)/python -m lossless_inr.cli run --scale smoke -- $(ARGS)

@@ -22,7 +22,7 @@ app = typer.Typer(
 KINDS = ("networks", "representations", "recipes", "signals", "datasets", "experiments")
 
 
-def _load_plan(scale: str, configfile: Path):
+def _load_plan(changes: dict, configfile: Path):
     from lossless_inr.experiments.plan import Plan
     from lossless_inr.experiments.spec import Config
     from lossless_inr.schema import read_yaml, validate
@@ -30,7 +30,7 @@ def _load_plan(scale: str, configfile: Path):
     data = read_yaml(configfile) or {}
     if not isinstance(data, dict):
         raise UserError(f"{configfile}: expected keys and values")
-    return Plan(validate(Config, data | ({"scale": scale} if scale else {}), str(configfile)))
+    return Plan(validate(Config, data | changes, str(configfile)))
 
 
 def _other_run() -> int | None:
@@ -52,6 +52,9 @@ def _other_run() -> int | None:
 @app.command()
 def run(
     scale: Annotated[str, typer.Option(help="smoke, quick, fetched, miniature or paper.")] = "",
+    only: Annotated[
+        list[str] | None, typer.Option(help="An experiment, e.g. table3; repeat for more.")
+    ] = None,
     configfile: Annotated[Path, typer.Option(help="Settings.")] = Path("config/config.yaml"),
     snakemake_arguments: Annotated[
         list[str] | None, typer.Argument(help="After --: passed on to snakemake.")
@@ -67,7 +70,8 @@ def run(
     """
     if not Path("Snakefile").is_file():
         raise UserError("no Snakefile here; run this in the project's top folder")
-    plan = _load_plan(scale, configfile)
+    changes = ({"scale": scale} if scale else {}) | ({"only": only} if only else {})
+    plan = _load_plan(changes, configfile)
     from filelock import FileLock, Timeout
 
     Path(".snakemake").mkdir(exist_ok=True)
@@ -81,6 +85,7 @@ def run(
                 )
             command = [sys.executable, "-m", "snakemake", "--configfile", str(configfile)]
             command += ["--config", f"scale={plan.scale}"]
+            command += [f"only={json.dumps(only)}"] if only else []
             locks = Path(".snakemake/locks")
             if locks.is_dir() and any(locks.iterdir()):
                 subprocess.run([*command, "--unlock", "--quiet", "all"], check=True)

@@ -65,6 +65,12 @@ class Store:
             if entry.fetched and not self.catalog.source_path(entry).exists()
         ]
 
+    def at_hand(self, entry: Entry) -> bool:
+        """Whether an entry's file is here or in the mirror; the network is not asked."""
+        return not (entry.fetched and self.missing([entry])) or any(
+            self._in_mirror(entry, file) for file in (entry.member, entry.download) if file
+        )
+
     def obtain(self, entries: Iterable[Entry]) -> None:
         """Fetch what is missing of these entries; nothing is touched if nothing is.
 

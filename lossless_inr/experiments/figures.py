@@ -33,7 +33,8 @@ def _load_curve(results: Path, folder: str) -> pd.DataFrame:
 def _name(fit: pd.Series) -> str:
     form = {"direct": "", "bitplane": " + bit planes", "bithead": " + bit head"}
     representation = form.get(fit.representation, f" + {fit.representation}")
-    return f"{fit.label}{representation}, {fit.recipe}"
+    variant = f" ({fit.variant})" if fit.variant else ""
+    return f"{fit.label}{representation}{variant}, {fit.recipe}"
 
 
 def _palette(names: list[str]) -> dict[str, tuple]:
@@ -237,7 +238,87 @@ def errors(fits: pd.DataFrame, results: Path, prepared: Path):
     return figure, pd.DataFrame(data)
 
 
-LAYOUTS = {"convergence": convergence, "planes": planes, "errors": errors}
+def bits(fits: pd.DataFrame, results: Path, prepared: Path):
+    """What each fit decodes to last, and its bit-planes: the paper's Figure 7.
+
+    Columns are the original and the methods; below each picture every other plane, the most
+    significant on top, of the first channel.
+    """
+    (name,) = set(fits.signal)
+    signal = Signal.load(prepared / f"{name}.npz")
+    shown = [("original", signal.samples.astype(np.int64))]
+    for _, fit in fits.iterrows():
+        with np.load(results / fit.folder / "decoded.npz") as archive:
+            shown.append((_wrap(_name(fit)), archive["last"].astype(np.int64)))
+    planes = list(range(signal.bits - 1, -1, -max(1, signal.bits // 8)))
+    figure, axes = plt.subplots(
+        1 + len(planes),
+        len(shown),
+        figsize=(10, 10 / len(shown) * (1.1 + len(planes))),
+        squeeze=False,
+        layout="constrained",
+    )
+    data = []
+    for column, (title, samples) in enumerate(shown):
+        axes[0][column].imshow(_picture(samples, signal.bits), cmap="gray", vmin=0, vmax=1)
+        axes[0][column].set_title(title, fontsize=7)
+        for axis, plane in zip(axes[1:, column], planes, strict=True):
+            values = samples[..., 0] >> plane & 1
+            axis.imshow(values, cmap="gray", vmin=0, vmax=1)
+            wrong = int((values != (signal.samples[..., 0] >> plane & 1)).sum())
+            data.append({"method": title.replace("\n", " "), "plane": plane, "wrong": wrong})
+    for row, label in enumerate(["decoded", *(f"bit {plane}" for plane in planes)]):
+        axes[row][0].set_ylabel(label, fontsize=7)
+    for axis in axes.flat:
+        axis.set_xticks([])
+        axis.set_yticks([])
+    return figure, pd.DataFrame(data)
+
+
+def capacity(fits: pd.DataFrame, results: Path, prepared: Path):
+    """Iterations and FLOPs to lossless against parameters per bit; crosses are censored fits."""
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    signals = list(dict.fromkeys(fits.signal))
+    palette = _palette(signals)
+    for name in signals:
+        chosen = fits[fits.signal == name].sort_values("parameters_per_bit")
+        lossless = chosen.status == "lossless"
+        label = f"{chosen.title.iloc[0]}, {chosen.depth.iloc[0]}"
+        for axis, key in zip(axes, ("iterations", "flops"), strict=True):
+            ours = {"color": palette[name], "zorder": 3}
+            # The median over seeds where each reached it; single fits as dots.
+            done = chosen[lossless].groupby("parameters_per_bit")[key].median()
+            axis.plot(done.index, done.astype(float), lw=1, **ours)
+            dots, crosses = chosen[lossless], chosen[~lossless]
+            axis.plot(
+                dots.parameters_per_bit, dots[key].astype(float), "o", ms=4, label=label, **ours
+            )
+            axis.plot(crosses.parameters_per_bit, crosses[key].astype(float), "x", ms=6, **ours)
+    for axis, label in zip(axes, ("iterations to lossless", "FLOPs to lossless"), strict=True):
+        axis.set(
+            xscale="log", yscale="log", xlabel="parameters per bit of the signal", ylabel=label
+        )
+        axis.grid(True, which="both", lw=0.3)
+        for ratio, text in ((0.84, "paper, 8 bit"), (0.42, "paper, 16 bit")):
+            axis.axvline(ratio, color="0.6", lw=0.8, ls=":")
+            axis.text(
+                ratio, axis.get_ylim()[1], text, fontsize=6, ha="right", va="top", rotation=90
+            )
+    axes[0].plot([], [], "x", color="k", label="not lossless within the budget")
+    figure.legend(
+        *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False
+    )
+    columns = ["signal", "title", "depth", "parameters_per_bit", "seed", "status", "iterations"]
+    return figure, fits[[*columns, "flops", "best_wrong_bits"]].reset_index(drop=True)
+
+
+LAYOUTS = {
+    "convergence": convergence,
+    "planes": planes,
+    "errors": errors,
+    "bits": bits,
+    "capacity": capacity,
+}
 
 
 def draw(

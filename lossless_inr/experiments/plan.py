@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import heapq
+import logging
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 from lossless_inr import registry
 from lossless_inr.datasets.catalog import Catalog
+from lossless_inr.datasets.store import Store
 from lossless_inr.errors import UserError, suggest
 from lossless_inr.experiments.spec import (
     Config,
@@ -22,6 +25,10 @@ from lossless_inr.fitting import digests
 from lossless_inr.fitting.recipe import Recipe, load_recipes
 from lossless_inr.fitting.record import FitSpec, passes_per_iteration
 
+LOG = logging.getLogger(__name__)
+# Shards, where the config leaves their number open: each costs about 3 s to start, and the last
+# ones leave cores idle.
+FEWEST_SHARDS, FITS_PER_SHARD = 4, 20
 # Parameters per bit of the paper's network (512 wide, 5 hidden layers, 3 inputs, 3 outputs:
 # 1,316,867 parameters) on a 256x256 RGB image of 8 and of 16 bits.
 PAPER_PARAMETERS = 1_316_867
@@ -175,6 +182,8 @@ class Plan:
         Those that do something at this scale.
     fits : dict of str to list of FitSpec
         Per experiment, in the order of its spec.
+    cells : dict of str to dict
+        Per experiment that declares fits: digest of a fit -> row of the printed table.
     """
 
     def __init__(self, config: Config, root: Path = Path(".")):
@@ -182,6 +191,7 @@ class Plan:
         self.catalog = Catalog(root / config.datasets, root)
         self.recipes = load_recipes(root / config.recipes)
         every = load_experiments(root / config.experiments)
+        every = self._only(every, config.only)
         self.experiments = {n: e for n, e in every.items() if e.at(self.scale) is not None}
         if not self.experiments:
             scales = sorted({s for e in every.values() for s in (*e.scales, *e.select)})
@@ -190,20 +200,66 @@ class Plan:
                 f" (they have: {', '.join(scales)})"
             )
         self.fits: dict[str, list[FitSpec]] = {}
+        self.cells: dict[str, dict[str, str]] = {}
+        self._store = Store(self.catalog, config.fetch.mirror or None)
         for name, experiment in self.experiments.items():
             if self.scale in experiment.scales:
                 where = f"{config.experiments}/{name}.yaml: scales.{self.scale}"
-                self.fits[name] = self._expand(experiment.scales[self.scale], where)
+                self.fits[name], self.cells[name] = self._expand(
+                    experiment.scales[self.scale], where
+                )
         for name, experiment in self.experiments.items():
             if self.scale in experiment.select:
                 where = f"{config.experiments}/{name}.yaml: select.{self.scale}"
                 self.fits[name] = self._select(experiment.select[self.scale], where)
 
-    def _expand(self, scale: ExperimentScale, where: str) -> list[FitSpec]:
+    def _only(self, every: dict[str, Experiment], names: list[str]) -> dict[str, Experiment]:
+        """The experiments named, and those whose fits they show; all if none is named."""
+        kept = {}
+        for name in names or every:
+            if name not in every:
+                raise UserError(f"only: unknown experiment '{name}'{suggest(name, every)}")
+            content = every[name].at(self.scale)
+            if names and content is None:
+                raise UserError(f"only: '{name}' has no scale '{self.scale}'")
+            if isinstance(content, Selection):
+                kept[content.experiment] = every[content.experiment]
+            kept[name] = every[name]
+        return kept
+
+    def _named(self, names: list[str]) -> list[str]:
+        """Signals with `set/size/*` written out; a set whose names are not here yet is left out."""
+        found: list[str] = []
+        for name in names:
+            if not name.endswith("/*"):
+                found.append(self._at_hand(name))
+                continue
+            group, size = name.split("/")[:2]
+            if group in self.catalog.unlisted:
+                LOG.warning("%s: left out; its names come with: make data DATASET=%s", name, group)
+                continue
+            found += [f"{group}/{size}/{entry.name}" for entry in self.catalog.of_set(group)]
+        return found
+
+    def _at_hand(self, names: str) -> str:
+        """One of `first | second | ...`: the first whose file is here, else the last."""
+        choices = [name.strip() for name in names.split("|")]
+        for name in choices[:-1]:
+            if self._store.at_hand(self.catalog.find(name)[0]):
+                return name
+        return choices[-1]
+
+    def _expand(self, scale: ExperimentScale, where: str) -> tuple[list[FitSpec], dict[str, str]]:
+        """Fits of a scale, and which printed row each answers to."""
         fits: dict[str, FitSpec] = {}
+        cells: dict[str, str] = {}
         for number, block in enumerate(scale.fits):
             here = f"{where}.fits[{number}]"
-            signals = scale.signals if block.signals == "all" else as_list(block.signals)
+            listed = scale.signals if block.signals == "all" else as_list(block.signals)
+            try:
+                signals = self._named(listed)
+            except UserError as error:
+                raise UserError(f"{here}: {error}") from None
             networks = (
                 registry.names("network") if block.network == "all" else as_list(block.network)
             )
@@ -223,7 +279,9 @@ class Plan:
                                     here,
                                 )
                                 fits.setdefault(fit.digest, fit)
-        return list(fits.values())
+                                if block.cell:
+                                    cells[fit.digest] = block.cell.replace("{network}", network)
+        return list(fits.values()), cells
 
     def _fit(self, scale, block, signal, network, representation, recipe, seed, where) -> FitSpec:
         try:
@@ -257,14 +315,15 @@ class Plan:
             if wanted is None:
                 continue
             attribute = "signal" if key == "signals" else key
+            wanted = self._named(as_list(wanted)) if key == "signals" else as_list(wanted)
             present = {getattr(fit, attribute) for fit in source}
-            for name in as_list(wanted):
+            for name in wanted:
                 if name not in present:
                     raise UserError(
                         f"{where}.{key}: no fit of '{selection.experiment}' has "
                         f"'{name}'{suggest(name, present)}"
                     )
-            chosen = [fit for fit in chosen if getattr(fit, attribute) in as_list(wanted)]
+            chosen = [fit for fit in chosen if getattr(fit, attribute) in wanted]
         if selection.seeds is not None:
             chosen = [fit for fit in chosen if fit.seed < selection.seeds]
         if not chosen:
@@ -277,8 +336,11 @@ class Plan:
         return list({fit.digest: fit for fits in self.fits.values() for fit in fits}.values())
 
     def shards(self) -> dict[str, Shard]:
-        """Fits spread over `fit.shards` shards of about equal cost, dearest first."""
-        count = min(self.config.fit.shards, len(self.all_fits))
+        """Fits spread over shards of about equal cost, dearest first."""
+        count = self.config.fit.shards
+        if count == "auto":
+            count = max(FEWEST_SHARDS, math.ceil(len(self.all_fits) / FITS_PER_SHARD))
+        count = min(count, len(self.all_fits))
         heap: list[tuple[float, int]] = [(0.0, k) for k in range(count)]
         members: list[list[FitSpec]] = [[] for _ in range(count)]
         for fit in sorted(self.all_fits, key=lambda f: (-f.cost, f.digest)):
@@ -286,15 +348,3 @@ class Plan:
             members[k].append(fit)
             heapq.heappush(heap, (load + fit.cost, k))
         return {f"shard{k:03d}": Shard(f"shard{k:03d}", fits) for k, fits in enumerate(members)}
-
-    def experiment(self, name: str) -> Experiment:
-        """An experiment of this scale by name.
-
-        Raises
-        ------
-        UserError
-            With the nearest known name.
-        """
-        if name not in self.experiments:
-            raise UserError(f"unknown experiment '{name}'{suggest(name, self.experiments)}")
-        return self.experiments[name]

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from lossless_inr import registry
+from lossless_inr.analysis.printed import printed_cells
 from lossless_inr.errors import UserError, suggest
-from lossless_inr.published import load_published
 from lossless_inr.schema import Strict, load
 
 SCALES = ("smoke", "quick", "fetched", "miniature", "paper")
@@ -30,7 +30,7 @@ class FitConfig(Strict):
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Annotated[int, Field(ge=1, le=256)] = 1
-    shards: Annotated[int, Field(ge=1, le=10_000)] = 4
+    shards: Annotated[int, Field(ge=1, le=10_000)] | Literal["auto"] = "auto"
     slice_rows: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     compiled: bool = True
     batch: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
@@ -47,6 +47,7 @@ class Config(Strict):
     """`config/config.yaml`; every key is explained there."""
 
     scale: Literal["smoke", "quick", "fetched", "miniature", "paper"] = "quick"
+    only: list[str] = []
     datasets: str = "config/datasets.tsv"
     experiments: str = "config/experiments"
     recipes: str = "config/recipes"
@@ -74,7 +75,8 @@ class FitBlock(Strict):
     `network` and `signals` may be `all`. `network_parameters` and `representation_parameters` need
     a single network and representation. `shape` is that of the scale, or the network's own where
     its authors have one, unless it is given here. With `equal_flops`, `iterations` counts those of
-    the paper's bit-plane form, and each fit gets as many as cost the same FLOPs.
+    the paper's bit-plane form, and each fit gets as many as cost the same FLOPs. `cell` names the
+    row of the printed table that these fits answer to; `{network}` in it is the network.
     """
 
     signals: NameList
@@ -87,10 +89,15 @@ class FitBlock(Strict):
     network_parameters: dict[str, float] = {}
     representation_parameters: dict[str, int | float | str] = {}
     shape: Shape | None = None
+    cell: str | None = None
 
 
 class ExperimentScale(Strict):
-    """What an experiment fits at one scale; `all` in a block's `signals` means `signals`."""
+    """What an experiment fits at one scale; `all` in a block's `signals` means `signals`.
+
+    A signal may be written as `kodak/32x32/kodim05 | skimage/32x32/coffee`: the first whose file
+    is here or in the mirror, else the last.
+    """
 
     shape: Shape = Shape()
     signals: Annotated[list[str], Field(min_length=1), AfterValidator(_distinct)]
@@ -126,7 +133,7 @@ class Experiment(Strict):
     caption: str = ""
     published: str | None = None
     beside: list[Beside] = []
-    layout: Literal["table", "convergence", "planes", "errors"]
+    layout: Literal["table", "convergence", "planes", "errors", "bits", "capacity"]
     scales: dict[str, ExperimentScale] = {}
     select: dict[str, Selection] = {}
 
@@ -180,20 +187,32 @@ def load_experiments(folder: Path) -> dict[str, Experiment]:
 
 
 def _check_published(experiment: Experiment, where: str) -> None:
-    printed = load_published()
+    named = [
+        (f"scales.{scale}.fits[{number}].cell", as_list(block.network), block.cell)
+        for scale, content in experiment.scales.items()
+        for number, block in enumerate(content.fits)
+        if block.cell is not None
+    ]
     if experiment.published is None:
-        if experiment.beside:
-            raise UserError(f"{where}: 'beside' needs 'published', the printed table")
+        if experiment.beside or named:
+            key = "beside" if experiment.beside else named[0][0]
+            raise UserError(f"{where}: '{key}' needs 'published', the printed table")
         return
-    tables = [key for key in printed if key.startswith("table")]
+    cells = printed_cells()
+    tables = list(cells.table.unique())
     if experiment.published not in tables:
         hint = suggest(experiment.published, tables)
         raise UserError(f"{where}: published: no printed table '{experiment.published}'{hint}")
-    sets = [name for name in printed["datasets"] if name in printed[experiment.published]]
+    cells = cells[cells.table == experiment.published]
     for number, beside in enumerate(experiment.beside):
-        if beside.set not in sets:
-            hint = suggest(beside.set, sets)
+        if beside.set not in set(cells.set):
+            hint = suggest(beside.set, set(cells.set))
             raise UserError(f"{where}: beside[{number}].set: unknown '{beside.set}'{hint}")
+    for key, networks, cell in named:
+        for network in registry.names("network") if networks == ["all"] else networks:
+            row = cell.replace("{network}", network)
+            if row not in set(cells.row) and "{network}" not in cell:
+                raise UserError(f"{where}: {key}: no printed row '{row}'{suggest(row, cells.row)}")
 
 
 def _check_names(fits: FitBlock, where: str) -> None:

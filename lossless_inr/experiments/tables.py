@@ -19,7 +19,8 @@ from lossless_inr.signals.signal import FULL_DEPTH_PLANES
 
 # Columns that every table of fits begins with; more follow.
 FIRST_COLUMNS = [
-    "signal", "kind", "bits", "network", "representation", "method", "recipe", "seed", "status",
+    "signal", "kind", "bits", "network", "representation", "variant", "method", "recipe", "seed",
+    "status",
     "verified", "iterations", "exactness", "flops", "seconds", "psnr", "ssim", "rmse", "ber",
     "parameters", "parameters_per_bit",
 ]  # fmt: skip
@@ -73,6 +74,7 @@ def row_of(record: Record, verdict: Verdict | None, folder: str, signal: dict) -
         "bits": spec.bits,
         "network": spec.network,
         "representation": spec.representation,
+        "variant": spec.variant,
         "method": spec.method,
         "recipe": spec.recipe,
         "seed": spec.seed,
@@ -167,8 +169,10 @@ def collect(verdicts: list[dict], results: Path, prepared: Path) -> pd.DataFrame
     return table.astype(types)
 
 
-def fits_table(fits: pd.DataFrame, wanted: list[str]) -> pd.DataFrame:
-    """Rows of one experiment, in the order of its spec.
+def fits_table(
+    fits: pd.DataFrame, wanted: list[str], cells: dict[str, str] | None = None
+) -> pd.DataFrame:
+    """Rows of one experiment, in the order of its spec; `cell` is the printed row of each.
 
     Raises
     ------
@@ -179,6 +183,7 @@ def fits_table(fits: pd.DataFrame, wanted: list[str]) -> pd.DataFrame:
     if missing:
         raise UserError(f"{len(missing)} of {len(wanted)} fits have no record; run the fits first")
     table = fits.set_index("spec_digest", drop=False).loc[wanted].reset_index(drop=True)
+    table["cell"] = table.spec_digest.map(cells or {}).astype("string")
     rest = [c for c in table.columns if c not in FIRST_COLUMNS]
     return table[FIRST_COLUMNS + rest]
 
@@ -213,8 +218,10 @@ def summary_table(table: pd.DataFrame) -> pd.DataFrame:
     own columns satisfy), so a lossless fit never turns a mean into infinity.
     """
     rows = []
-    keys = ["kind", "bits", "network", "representation", "recipe"]
-    for values, group in table.groupby(keys, sort=False):
+    keys = ["kind", "bits", "network", "representation", "variant", "recipe", "budget"]
+    if "cell" in table:
+        keys.append("cell")
+    for values, group in table.groupby(keys, sort=False, dropna=False):
         reached = group.status == "lossless"
         measured = group[group.best_squared_error.notna()]
         median, text = median_iterations(group)

@@ -16,6 +16,7 @@ import jinja2
 import pandas as pd
 
 from lossless_inr import registry
+from lossless_inr.analysis.printed import printed_cells
 from lossless_inr.experiments.tables import summary_table
 from lossless_inr.fitting.record import Record
 from lossless_inr.published import load_published
@@ -55,6 +56,14 @@ def format_flops(value: float | None) -> str:
     return f"{value:.0f} FLOP"
 
 
+def format_printed(cell: dict | None, shown) -> str:
+    """A printed cell: its value, with the deviation where there is one."""
+    if cell is None:
+        return ""
+    deviation = f" ± {cell['std']:g}" if pd.notna(cell["std"]) else ""
+    return f"{shown(cell['value'])}{deviation}"
+
+
 def format_ber(value: float | None) -> str:
     """A bit-error rate; exactly zero is `0`."""
     if value is None or pd.isna(value):
@@ -68,37 +77,31 @@ def image_uri(path: Path) -> str:
     return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
-def published_row(published: dict, table: str, data_set: str, row: pd.Series) -> dict | None:
-    """Printed metrics of the method in `row`; only the published recipe has any."""
-    if row.recipe != "published":
-        return None
-    key = {"direct": row.network, "bitplane": "bitplane" if row.network == "siren" else None}
-    values = published[table].get(data_set, {}).get(key.get(row.representation))
-    if values is None:
-        return None
-    printed = dict(zip(published[table]["columns"], values, strict=True)) | {"iterations": None}
-    if row.representation == "bitplane":
-        printed["iterations"] = published[table]["ours_iterations"][f"{row.bits}bit"]
-    return printed
+def printed_row(table: str, data_set: str, row: str) -> dict[str, dict]:
+    """Metric -> printed value, its standard deviation and budget, of one row of a printed table."""
+    cells = printed_cells()
+    chosen = cells[(cells.table == table) & (cells.set == data_set) & (cells.row == row)]
+    return {cell.metric: cell._asdict() for cell in chosen.itertuples(index=False)}
 
 
 def kind_sections(table: pd.DataFrame, experiment: dict, published: dict) -> list[dict]:
-    """Table 1 by kind and depth of data, each summary row beside its printed cell."""
+    """A table by kind, depth and size of data, each summary row beside its printed cells."""
     sections = []
-    for (kind, depth, bits), group in table.groupby(["kind", "depth", "bits"], sort=False):
+    keys = ["kind", "depth", "bits", "shape"]
+    for (kind, depth, bits, shape), group in table.groupby(keys, sort=False):
         beside = next(
             (b for b in experiment["beside"] if b["kind"] == kind and b["bits"] == bits), None
         )
         rows = []
         for _, row in summary_table(group).iterrows():
-            printed = None
-            if beside and experiment["published"]:
-                printed = published_row(published, experiment["published"], beside["set"], row)
+            printed = {}
+            if beside and pd.notna(row.cell):
+                printed = printed_row(experiment["published"], beside["set"], row.cell)
             rows.append({"row": row, "printed": printed})
         signals = group.drop_duplicates("signal")[["title", "shape", "informative_planes"]]
         sections.append(
             {
-                "title": f"{KIND_TITLES.get(kind, kind)}, {depth}",
+                "title": f"{KIND_TITLES.get(kind, kind)}, {depth}, {shape}",
                 "signals": signals.to_dict("records"),
                 "set": published["datasets"][beside["set"]] | {"name": beside["set"]}
                 if beside
@@ -170,6 +173,7 @@ def build(*, scale: str, experiments: dict[str, dict], results: Path, output: Pa
         "metric": format_metric,
         "flops": format_flops,
         "ber": format_ber,
+        "printed": format_printed,
     }
     page = environment.get_template("report.html.j2").render(
         scale=scale,

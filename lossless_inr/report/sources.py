@@ -12,7 +12,13 @@ from lossless_inr.registry import PACKAGE
 _STAGES = {
     "tables": ["experiments/tables.py", "metrics/quality.py"],
     "figures": ["experiments/figures.py"],
-    "report": ["report/*.py", "report/templates/*", "published/*", "experiments/tables.py"],
+    "report": [
+        "report/*.py",
+        "analysis/*.py",
+        "report/templates/*",
+        "published/*",
+        "experiments/tables.py",
+    ],
 }
 
 

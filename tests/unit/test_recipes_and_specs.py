@@ -5,6 +5,7 @@ import shutil
 import pytest
 from tiny import FORMS, NETWORKS, QUICK, ROOT, imported_by, noise_signal, refusal, spec_of
 
+from lossless_inr.analysis.printed import printed_cells
 from lossless_inr.engine.settings import SparsePhase
 from lossless_inr.errors import UserError, suggest
 from lossless_inr.experiments.plan import (
@@ -48,11 +49,11 @@ def folder(tmp_path):
     return tmp_path
 
 
-def plan_of(folder, scale="smoke", shards=4, **experiments):
+def plan_of(folder, scale="smoke", shards=4, only=(), **experiments):
     for name, data in experiments.items():
         # JSON is YAML.
         (folder / f"config/experiments/{name}.yaml").write_text(json.dumps(data))
-    return Plan(Config(scale=scale, fit={"shards": shards}), folder)
+    return Plan(Config(scale=scale, only=list(only), fit={"shards": shards}), folder)
 
 
 def table(*blocks, **changes):
@@ -417,9 +418,79 @@ def test_a_scale_that_no_experiment_has_is_refused_with_those_there_are(folder):
 
 
 def test_an_unknown_experiment_is_refused_with_the_nearest(folder):
-    plan = plan_of(folder, table=TABLE)
-    assert plan.experiment("table").title == "T"
-    assert "did you mean 'table'?" in refusal(plan.experiment, "tabel")
+    assert set(plan_of(folder, only=["table"], table=TABLE, other=TABLE).fits) == {"table"}
+    assert "did you mean 'table'?" in refusal(plan_of, folder, only=["tabel"], table=TABLE)
+
+
+def test_a_figure_alone_brings_the_experiment_whose_fits_it_shows(folder):
+    plan = plan_of(folder, only=["fig"], table=TABLE, other=TABLE, fig=figure())
+    assert set(plan.fits) == {"table", "fig"}
+
+
+def test_an_experiment_alone_needs_the_scale(folder):
+    line = refusal(plan_of, folder, scale="quick", only=["table"], table=TABLE)
+    assert "'table' has no scale 'quick'" in line
+
+
+def test_a_whole_set_is_one_name(folder):
+    fits = plan_of(folder, table=table({"signals": "skimage16/8x8/*"})).all_fits
+    assert [f.signal for f in fits] == [
+        f"skimage16/8x8/{name}" for name in ("chelsea", "motorcycle_left", "ihc")
+    ]
+
+
+def test_a_set_whose_names_are_not_here_is_left_out_and_told(folder, caplog):
+    block = {"signals": ["skimage/8x8/coffee", "fivek/8x8/*"]}
+    assert len(plan_of(folder, table=table(block)).all_fits) == 1
+    assert "make data DATASET=fivek" in caplog.text
+
+
+def test_the_first_signal_whose_file_is_here_is_taken(folder):
+    names = "kodak/8x8/kodim05 | skimage/8x8/coffee"
+    experiments = {"table": table({"signals": names}), "fig": figure(signals=names)}
+    assert plan_of(folder, **experiments).all_fits[0].signal == "skimage/8x8/coffee"
+    (folder / "data/raw/kodak").mkdir(parents=True)
+    (folder / "data/raw/kodak/kodim05.png").write_bytes(b"")
+    plan = plan_of(folder, **experiments)
+    assert [fit.signal for fit in plan.fits["fig"]] == ["kodak/8x8/kodim05"]
+
+
+def test_equal_flops_are_as_many_steps_as_the_bits_they_stand_for(folder):
+    blocks = [
+        {"recipe": "published", "equal_flops": True, "iterations": 790, "representation": name}
+        | ({"representation_parameters": {"digit_bits": 2}} if name == "digits" else {})
+        for name in ("direct", "digits", "bitplane", "bitchannel")
+    ]
+    fits = plan_of(folder, table=table(*blocks, signals=["skimage/8x8/coffee"])).all_fits
+    assert [fit.iterations for fit in fits] == [6320, 1580, 790, 263]
+    assert {round(fit.cost / (fit.iterations + 1) * fit.iterations, -6) for fit in fits}
+    work = [fit.cost * fit.iterations / (fit.iterations + 1) for fit in fits]
+    assert max(work) / min(work) < 1.005
+
+
+def test_a_network_with_a_size_of_its_own_keeps_it_unless_the_block_says_otherwise(folder):
+    blocks = [{"network": "diner", "recipe": "published", **more} for more in (
+        {}, {"shape": {"hidden_layers": 1, "width": 8}},
+    )]  # fmt: skip
+    fits = plan_of(folder, table=table(*blocks)).all_fits
+    assert {(fit.width, fit.hidden_layers) for fit in fits} == {(64, 2), (8, 1)}
+
+
+def test_parallel_networks_can_share_the_parameters_of_one():
+    one = paper_ratio_width((32, 32, 3), 8, 5)
+    eight = paper_ratio_width((32, 32, 3), 8, 5, together=8)
+    assert (one, eight) == (64, 20)
+
+
+def test_printed_rows_are_kept_with_the_fits_that_answer_to_them(folder):
+    block = {"recipe": "published", "representation": "direct", "cell": "{network}"}
+    plan = plan_of(
+        folder, table=table(block | {"network": ["siren", "wire"]}) | {"published": "table1"}
+    )
+    assert sorted(plan.cells["table"].values()) == ["siren"] * 2 + ["wire"] * 2
+    wrong = table(block | {"cell": "sirne"}) | {"published": "table1"}
+    assert "did you mean 'siren'?" in refusal(plan_of, folder, table=wrong)
+    assert "needs 'published'" in refusal(plan_of, folder, table=table(block))
 
 
 # --- expansion ----------------------------------------------------------------------------
@@ -635,11 +706,16 @@ def test_every_shipped_recipe_loads_and_names_real_methods(path):
 
 @pytest.mark.parametrize("path", shipped("experiments"), ids=lambda p: p.stem)
 def test_every_shipped_experiment_loads_and_stands_beside_printed_numbers(path):
-    experiment, printed = load(Experiment, path), load_published()
-    assert experiment.published is None or "columns" in printed[experiment.published]
-    for beside in experiment.beside:
-        assert beside.set in printed["datasets"]
-        assert beside.set in printed[experiment.published]
+    experiment, cells = load(Experiment, path), printed_cells()
+    answered = {b.cell for scale in experiment.scales.values() for b in scale.fits}
+    if experiment.published is None:
+        return
+    cells = cells[cells.table == experiment.published]
+    assert {beside.set for beside in experiment.beside} <= set(cells.set)
+    # Every printed row is answered by fits of its own.
+    if "{network}" not in answered:
+        expected = {row for row in cells.row if row.removesuffix("+bitplane") not in NETWORKS}
+        assert expected <= answered
 
 
 def test_the_shipped_config_is_the_default_one_spelt_out():

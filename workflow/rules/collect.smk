@@ -29,6 +29,7 @@ rule table:
         "logs/{scale}/table/{table}.log",
     params:
         fits=lambda wildcards: [spec.digest for spec in PLAN.fits[wildcards.table]],
+        cells=lambda wildcards: PLAN.cells.get(wildcards.table, {}),
         code=report_digest("tables"),
     script:
         "../scripts/table.py"

@@ -1,0 +1,1 @@
+"""What the measured fits say: statistics, cells beside the published ones, verdicts."""
