@@ -1,0 +1,303 @@
+"""The paper's claims, each held against the measured fits of one scale.
+
+A verdict is `holds`, `does not hold` or `not decided`, with the fits that it rests on. A fit whose
+budget ended first says only "longer than its budget", and what follows from it follows for that
+budget. Every comparison is between fits of one signal.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+HOLDS, FAILS, OPEN = "holds", "does not hold", "not decided"
+# The baselines' iterations in Table 1, by bit depth.
+PAPER_BUDGET = {8: 1000, 16: 5000}
+OTHERS = ("instant_ngp", "diner", "gauss", "finer")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One claim and what the fits say of it.
+
+    Attributes
+    ----------
+    key, claim, where : str
+        Letter, the claim in a sentence, and where the paper makes it.
+    result : {"holds", "does not hold", "not decided"}
+    signals : int
+        Signals that the verdict rests on.
+    why : str
+        The numbers that decide it.
+    evidence : list of str
+        Specification digests of the fits.
+    """
+
+    key: str
+    claim: str
+    where: str
+    result: str
+    signals: int
+    why: str
+    evidence: list[str] = field(default_factory=list)
+
+
+def _of(fits: pd.DataFrame, **values) -> pd.DataFrame:
+    """Rows with these values; a tuple lists several."""
+    for column, value in values.items():
+        wanted = value if isinstance(value, tuple) else (value,)
+        fits = fits[fits[column].isin(wanted)]
+    return fits
+
+
+def _pictures(fits: pd.DataFrame) -> pd.DataFrame:
+    return fits[(fits.kind == "photo") & ~fits.status.isin(["failed"])]
+
+
+def _published_planes(fits: pd.DataFrame) -> pd.DataFrame:
+    """The paper's method: SIREN, bit coordinate, cross-entropy, published recipe, run to zero."""
+    chosen = _of(fits, network="siren", representation="bitplane", recipe="published", variant="")
+    # Fits that were stopped early on purpose (Figures 5 and 7) have longer twins.
+    longest = chosen.groupby(["signal", "width"]).budget.transform("max")
+    return chosen[chosen.budget == longest]
+
+
+def times(fits: pd.DataFrame) -> pd.Series:
+    """Iterations to lossless by signal: the median over seeds, infinite where censored."""
+    reached = fits.iterations.where(fits.status == "lossless", math.inf).astype(float)
+    return reached.groupby(fits.signal).median()
+
+
+def _count(done: pd.DataFrame, of: pd.DataFrame) -> str:
+    return f"{done.signal.nunique()} of {of.signal.nunique()} signals"
+
+
+def _verdict(key, claim, where, result, fits, why) -> Verdict:
+    evidence = list(dict.fromkeys(fits.spec_digest)) if len(fits) else []
+    signals = fits.signal.nunique() if len(fits) else 0
+    return Verdict(key, claim, where, result, signals, why, evidence)
+
+
+def planes_reach_zero(fits: pd.DataFrame) -> Verdict:
+    """(a) Of the paper's method."""
+    chosen = _published_planes(_pictures(fits))
+    text = ("a", "Bit planes reach BER 0 on every image", "Table 1")
+    if chosen.empty:
+        return _verdict(*text, OPEN, chosen, "no such fit at this scale")
+    done = chosen[chosen.status == "lossless"]
+    verified = int(done.verified.fillna(False).sum())
+    result = HOLDS if len(done) == len(chosen) == verified else OPEN
+    longest = f"{chosen.iterations.max():,}"
+    why = f"{len(done)} of {len(chosen)} fits, {verified} verified; the longest {longest} updates"
+    return _verdict(*text, result, chosen, why)
+
+
+def baselines_do_not(fits: pd.DataFrame) -> Verdict:
+    """(b) Within the paper's budgets, at the published rate."""
+    chosen = _of(_pictures(fits), representation="direct", recipe="published", variant="")
+    chosen = chosen[chosen.budget == chosen.bits.map(PAPER_BUDGET)]
+    text = ("b", "The direct baselines do not, within the paper's budgets", "Table 1")
+    if chosen.empty:
+        return _verdict(*text, OPEN, chosen, "no such fit at this scale")
+    done = chosen[chosen.status == "lossless"]
+    why = f"{len(done)} of {len(chosen)} baseline fits are lossless"
+    if len(done):
+        why += f" ({', '.join(sorted(set(done.label)))})"
+    return _verdict(*text, FAILS if len(done) else HOLDS, chosen, why)
+
+
+def baselines_do_not_at_equal_flops(fits: pd.DataFrame) -> Verdict:
+    """(c) With as much compute as the bit-plane fit of the same signal took, at any rate."""
+    pictures = _pictures(fits)
+    planes = _published_planes(pictures)
+    cost = planes[planes.status == "lossless"].groupby("signal").flops.median()
+    direct = _of(pictures, representation="direct", variant="")
+    allowed = direct.signal.map(cost).astype(float)
+    spent = direct.flops.astype(float)
+    done = direct[(direct.status == "lossless") & (spent <= allowed)]
+    tried = direct[(direct.status == "lossless") | (spent >= 0.95 * allowed)]
+    tried = tried[tried.signal.isin(cost.index)]
+    text = ("c", "Nor with the same compute, nor with their best rate", "implied by Table 1")
+    if tried.empty:
+        return _verdict(*text, OPEN, tried, "no baseline had as many FLOPs at this scale")
+    parts = []
+    for recipe, group in tried.groupby("recipe"):
+        sooner = done[done.recipe == recipe]
+        parts.append(f"{recipe} rate: lossless for fewer FLOPs on {_count(sooner, group)}")
+    ratio = (done.flops.astype(float) / done.signal.map(cost).astype(float)).groupby(done.signal)
+    if len(done):
+        parts.append(f"at best {ratio.min().median():.2g} of the bit-plane fit's FLOPs (median)")
+    return _verdict(*text, FAILS if len(done) else HOLDS, tried, "; ".join(parts))
+
+
+def grow_with_digits(fits: pd.DataFrame) -> Verdict:
+    """(d) Monotone over the size of the digit; a censored fit counts as later than its budget."""
+    text = ("d", "Iterations grow with the digits' size n", "Table 3, Figure 8")
+    pictures = _of(_pictures(fits), network="siren", recipe="published", bits=8)
+    digits = pictures[(pictures.representation == "digits") & (pictures.width == _widest(pictures))]
+    groups = {1: digits[digits.variant == ""]}
+    groups |= {n: digits[digits.variant == f"digit_bits={n}"] for n in (2, 4)}
+    direct = _of(pictures, representation="direct", variant="")
+    groups[8] = direct[direct.budget >= 5000]
+    if any(group.empty for group in groups.values()):
+        return _verdict(*text, OPEN, digits, "not every digit size was run at this scale")
+    by_size = pd.DataFrame({n: times(group) for n, group in groups.items()}).dropna()
+    rising = by_size.apply(lambda row: row.is_monotonic_increasing, axis=1)
+    ratios = by_size[2] / by_size[1]
+    shown = "; ".join(
+        f"n={n}: {'> budget' if math.isinf(by_size[n].median()) else f'{by_size[n].median():,.0f}'}"
+        for n in by_size
+    )
+    why = (
+        f"medians {shown}; rising on {int(rising.sum())} of {len(rising)} images. Not in "
+        "proportion to the bound: from n=1 to n=2 it grows 81-fold, the iterations "
+        f"{ratios.median():.2f}-fold"
+    )
+    result = HOLDS if rising.all() else FAILS
+    return _verdict(*text, result, pd.concat(groups.values()), why)
+
+
+def _widest(fits: pd.DataFrame) -> int:
+    """Width of the first reading of "the same number of parameters": each network as wide."""
+    return int(fits.width.max()) if len(fits) else 0
+
+
+def biased_towards_high_bits(
+    fits: pd.DataFrame, plane_errors: Callable[[pd.Series], pd.Series]
+) -> Verdict:
+    """(e) Mean BER of each plane over the fit, against the plane's place."""
+    text = ("e", "Bit bias: BER rises towards the least significant bit", "Figure 6")
+    chosen = _of(_pictures(fits), representation=("direct", "bitplane"), recipe="published")
+    chosen = chosen[(chosen.iterations >= 100) & (chosen.variant == "") & (chosen.seed == 0)]
+    if chosen.empty:
+        return _verdict(*text, OPEN, chosen, "no such fit at this scale")
+    found = []
+    for _, fit in chosen.iterrows():
+        errors = plane_errors(fit)
+        # From the most significant plane on: -1 where every plane is worse than the one above.
+        found.append(errors.corr(pd.Series(range(len(errors))), method="spearman"))
+    found = pd.Series(found, index=chosen.label + " " + chosen.representation)
+    rising = found < -0.8
+    worst = found.idxmax()
+    why = (
+        f"rank correlation of BER and plane at most -0.8 in {int(rising.sum())} of {len(found)} "
+        f"fits; the weakest, {worst}: {found.max():.2f}"
+    )
+    return _verdict(*text, HOLDS if rising.all() else FAILS, chosen, why)
+
+
+def losses_in_order(fits: pd.DataFrame) -> Verdict:
+    """(f) BCE, MSE, MAE of the bits' probabilities."""
+    text = ("f", "BCE is lossless before MSE, MSE before MAE", "Figure 11")
+    chosen = _of(_pictures(fits), network="siren", representation="bitplane", recipe="published")
+    groups = {name: chosen[chosen.variant == f"loss={name}"] for name in ("mse", "mae")}
+    signals = set(groups["mse"].signal) & set(groups["mae"].signal)
+    bce = chosen[(chosen.variant == "") & chosen.signal.isin(signals)]
+    groups = {"bce": bce[bce.budget >= groups["mse"].budget.max()], **groups}
+    if any(group.empty for group in groups.values()):
+        return _verdict(*text, OPEN, bce, "not every loss was run at this scale")
+    when = pd.DataFrame({name: times(group) for name, group in groups.items()})
+    wrong = {name: int(group.best_wrong_bits.median()) for name, group in groups.items()}
+    reached = {n: "not" if math.isinf(t) else f"{t:,.0f}" for n, t in when.median().items()}
+    ordered = (when.bce < when.mse) & (when.mse < when.mae)
+    reverse = (when.bce > when.mse) | (when.mse > when.mae)
+    # Two that both ran out of budget are not in order: their wrong bits only hint at it.
+    result = HOLDS if ordered.all() else FAILS if reverse.any() else OPEN
+    why = ", ".join(f"{n} {reached[n]} ({wrong[n]:,} wrong bits at best)" for n in groups)
+    return _verdict(*text, result, pd.concat(groups.values()), f"iterations: {why}")
+
+
+def channel_costs(fits: pd.DataFrame) -> Verdict:
+    """(g) The channel as a fourth coordinate."""
+    text = ("g", "A fourth coordinate (the channel) costs iterations", "Table 8")
+    chosen = _of(_pictures(fits), representation="bitchannel", recipe="published", variant="")
+    three = _published_planes(_pictures(fits))
+    three = three[three.signal.isin(chosen.signal)]
+    if chosen.empty or three.empty:
+        return _verdict(*text, OPEN, chosen, "not run at this scale")
+    ratio = (times(chosen) / times(three)).dropna()
+    more, less = int((ratio > 1).sum()), int((ratio < 1).sum())
+    why = (
+        f"{ratio.median():.2f} times the iterations (median); +{more} -{less} by sign; printed 1.82"
+    )
+    result = HOLDS if less == 0 and more else FAILS if more == 0 else OPEN
+    return _verdict(*text, result, pd.concat([chosen, three]), why)
+
+
+def bits_help_others(fits: pd.DataFrame) -> Verdict:
+    """(h) Lossless with bits where the same network alone is not, within the printed budgets."""
+    text = ("h", "Adding bits makes Instant-NGP, DINER, Gauss and FINER lossless", "Table 2")
+    pictures = _of(_pictures(fits), recipe="published", variant="", network=OTHERS)
+    chosen = pictures[pictures.representation.isin(["direct", "bitplane"])]
+    parts, helped, lost = [], [], []
+    for network in OTHERS:
+        both = chosen[chosen.network == network]
+        signals = set(both[both.representation == "bitplane"].signal)
+        both = both[both.signal.isin(signals & set(both[both.representation == "direct"].signal))]
+        if both.empty:
+            continue
+        planes = both[both.representation == "bitplane"]
+        direct = both[both.representation == "direct"]
+        done = planes[planes.status == "lossless"]
+        alone = direct[direct.status == "lossless"]
+        (helped if len(done) == len(planes) and alone.empty else lost).append(network)
+        bits = f"{_count(done, planes)} with bits, {_count(alone, direct)} alone"
+        parts.append(f"{both.label.iloc[0]}: lossless on {bits}")
+    if not parts:
+        return _verdict(*text, OPEN, chosen.iloc[:0], "not run at this scale")
+    result = HOLDS if len(helped) == len(OTHERS) else OPEN
+    return _verdict(*text, result, chosen, "; ".join(parts))
+
+
+def factors(fits: pd.DataFrame) -> Verdict:
+    """(i) Share of the gain by target and form, loss and rate, at equal FLOPs."""
+    text = ("i", "The gain is that of bit planes", "section 4 (target, loss, form, rate)")
+    chosen = _of(_pictures(fits), network="siren", recipe=("published", "decayed"))
+    forms = ("direct", "bitplane", "bithead")
+    chosen = chosen[chosen.representation.isin(forms)]
+    loss = chosen.variant.str.extract(r"^(?:loss=(mse|bce))?$", expand=False)
+    natural = chosen.representation.map(lambda form: "mse" if form == "direct" else "bce")
+    chosen = chosen.assign(loss=loss.where(loss.notna(), natural.where(chosen.variant == "")))
+    signals = set(chosen[chosen.recipe == "decayed"].signal)
+    chosen = chosen[chosen.signal.isin(signals) & chosen.loss.notna()]
+    longest = chosen.groupby(["signal", "representation", "recipe", "loss"]).budget.transform("max")
+    chosen = chosen[chosen.budget == longest]
+    if chosen.empty:
+        return _verdict(*text, OPEN, chosen, "not run at this scale")
+    work = chosen.flops.astype(float).where(chosen.status == "lossless", math.inf)
+    table = work.groupby([chosen.representation, chosen.loss, chosen.recipe]).median() / 1e9
+    parts = [
+        f"{form} {loss} {recipe} {'not' if math.isinf(value) else f'{value:,.0f}'}"
+        for (form, loss, recipe), value in table.items()
+    ]
+    best = {form: table[form].min() for form in forms if form in table}
+    alone = best.get("direct", math.inf) < best.get("bitplane", math.inf)
+    result = OPEN if all(map(math.isinf, best.values())) else FAILS if alone else HOLDS
+    why = "median GFLOP to lossless: " + ", ".join(parts)
+    return _verdict(*text, result, chosen, why)
+
+
+def verdicts(fits: pd.DataFrame, plane_errors: Callable[[pd.Series], pd.Series]) -> list[Verdict]:
+    """Every claim held against the fits of one scale.
+
+    Parameters
+    ----------
+    fits : DataFrame
+        The table of fits, a row each (see `experiments.tables.row_of`).
+    plane_errors : callable
+        A row of `fits` -> mean BER of each plane over the fit, least significant first.
+    """
+    return [
+        planes_reach_zero(fits),
+        baselines_do_not(fits),
+        baselines_do_not_at_equal_flops(fits),
+        grow_with_digits(fits),
+        biased_towards_high_bits(fits, plane_errors),
+        losses_in_order(fits),
+        channel_costs(fits),
+        bits_help_others(fits),
+        factors(fits),
+    ]
