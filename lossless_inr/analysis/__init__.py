@@ -1,1 +1,1 @@
-"""What the measured fits say: statistics, cells beside the published ones, verdicts."""
+"""What the numbers say: the printed ones recomputed, the measured ones held against them."""
