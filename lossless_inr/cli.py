@@ -19,6 +19,7 @@ app = typer.Typer(
     help="Reproducible benchmark suite for lossless implicit neural representations.",
 )
 
+INTERRUPTED = 130
 KINDS = ("networks", "representations", "recipes", "signals", "datasets", "experiments")
 
 
@@ -211,9 +212,10 @@ def main() -> None:
     except UserError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("interrupted; the same command goes on from here", err=True)
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:  # how Typer ends on Ctrl-C, without a word
+            typer.echo("interrupted; the same command goes on from here", err=True)
+        raise
 
 
 if __name__ == "__main__":

@@ -10,12 +10,12 @@ import shutil
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 from lossless_inr.errors import UserError
+from lossless_inr.files import replacing
 
 # No member of the sets in the table is larger; an archive's own numbers are not believed.
 LARGEST_MEMBER = 1 << 30
@@ -44,8 +44,12 @@ def check_member(member: str) -> str:
     return member
 
 
-def extract(archive: Path, wanted: Mapping[str, Path]) -> None:
-    """Write members to files; each appears only when it is complete.
+def extract(
+    archive: Path,
+    wanted: Mapping[str, Path],
+    accept: Callable[[str, Path], None] = lambda member, path: None,
+) -> None:
+    """Write members to files; each appears only when it is complete and accepted.
 
     Parameters
     ----------
@@ -53,18 +57,27 @@ def extract(archive: Path, wanted: Mapping[str, Path]) -> None:
         Zip, or tar with gzip, bzip2, xz or no compression, by its name.
     wanted : mapping of str to Path
         Member -> file.
+    accept : callable
+        Called with a member and the file that holds it; an exception refuses it.
 
     Raises
     ------
     UserError
-        If the archive is damaged, a member is missing, is a link or a folder, or is too large.
+        If the archive is damaged, or for the first member that is missing, refused, a link or a
+        folder, or too large; the others are written all the same.
     """
     left = {check_member(member): Path(target) for member, target in wanted.items()}
     members = _zip_members if archive.name.lower().endswith(".zip") else _tar_members
+    faults, others = [], []
     try:
-        for name, stream in members(archive, set(left)):
-            if name in left:  # an archive may hold a name twice: the first counts
-                _write(stream, left.pop(name), f"{archive.name}: member {name}")
+        for name, stream in members(archive, set(left), others):
+            if name not in left:  # an archive may hold a name twice: the first counts
+                continue
+            target = left.pop(name)
+            try:
+                _write(stream, target, f"{archive.name}: member {name}", name, accept)
+            except UserError as error:
+                faults.append(error)
             if not left:
                 break
     except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, ValueError) as error:
@@ -74,13 +87,19 @@ def extract(archive: Path, wanted: Mapping[str, Path]) -> None:
             raise UserError(f"{archive}: damaged archive ({error}); delete it") from None
         raise
     if left:
-        raise UserError(f"{archive}: it has no member {next(iter(left))}")
+        has = f"; it has {', '.join(others[:3])} ..." if others else ""
+        faults.append(UserError(f"{archive}: it has no member {next(iter(left))}{has}"))
+    if faults:
+        raise faults[0]
 
 
-def _zip_members(archive: Path, wanted: set[str]) -> Iterator[tuple[str, IO[bytes]]]:
+def _zip_members(
+    archive: Path, wanted: set[str], others: list[str]
+) -> Iterator[tuple[str, IO[bytes]]]:
     with zipfile.ZipFile(archive) as file:
         for info in file.infolist():
             if info.filename not in wanted:
+                others.append(info.filename)
                 continue
             is_link = (info.external_attr >> 16) & 0o170000 == 0o120000
             if info.is_dir() or is_link:
@@ -89,7 +108,9 @@ def _zip_members(archive: Path, wanted: set[str]) -> Iterator[tuple[str, IO[byte
                 yield info.filename, stream
 
 
-def _tar_members(archive: Path, wanted: set[str]) -> Iterator[tuple[str, IO[bytes]]]:
+def _tar_members(
+    archive: Path, wanted: set[str], others: list[str]
+) -> Iterator[tuple[str, IO[bytes]]]:
     most = LARGEST_RATIO * archive.stat().st_size + LARGEST_MEMBER
     with tarfile.open(archive, "r|*") as file:
         for info in file:
@@ -97,13 +118,14 @@ def _tar_members(archive: Path, wanted: set[str]) -> Iterator[tuple[str, IO[byte
                 raise UserError(f"{archive}: it unpacks to more than {most} bytes; refused")
             name = info.name.removeprefix("./")
             if name not in wanted:
+                others.append(name)
                 continue
             if not info.isreg():
                 raise UserError(f"{archive}: member {name} is a link or folder; refused")
             yield name, file.extractfile(info)
 
 
-def _write(stream: IO[bytes], target: Path, where: str) -> None:
+def _write(stream, target: Path, where: str, member: str, accept) -> None:
     with replacing(target) as file:
         size = 0
         while block := stream.read(CHUNK):
@@ -111,20 +133,8 @@ def _write(stream: IO[bytes], target: Path, where: str) -> None:
             if size > LARGEST_MEMBER:
                 raise UserError(f"{where}: larger than {LARGEST_MEMBER} bytes; refused")
             file.write(block)
-
-
-@contextmanager
-def replacing(target: Path) -> Iterator[IO[bytes]]:
-    """A file that takes the place of `target` when it is closed without an exception."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.partial")
-    try:
-        with open(partial, "wb") as file:
-            yield file
-        partial.replace(target)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+        file.flush()
+        accept(member, Path(file.name))
 
 
 def copy(source: Path, target: Path) -> None:

@@ -8,21 +8,23 @@ The table is the only place where a signal is described. A signal is asked for a
 from __future__ import annotations
 
 import csv
+import hashlib
 import importlib.util
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from lossless_inr.datasets.checks import Digests, Unfit, check
+from lossless_inr.datasets.checks import HEX, Digests, Unfit, check
 from lossless_inr.datasets.lock import Lock
 from lossless_inr.datasets.table import (
     COLUMNS,
     COUNTED,
     EVERY,
     FLOAT,
-    HEX,
     LISTED,
+    NAME,
     NATIVE,
     OPTIONAL,
     Entry,
@@ -48,7 +50,8 @@ class Catalog:
     def __init__(self, path: Path, root: Path = Path(".")):
         self.path, self.root = Path(path), Path(root)
         try:
-            with open(self.path, newline="", encoding="utf-8") as file:
+            # Excel writes a byte order mark.
+            with open(self.path, newline="", encoding="utf-8-sig") as file:
                 reader = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
                 rows = list(reader)
                 columns = reader.fieldnames or []
@@ -56,7 +59,7 @@ class Catalog:
             raise UserError(
                 f"{path}: no such dataset table; correct 'datasets' in the config"
             ) from None
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise UserError(f"{path}: cannot be read, or is not UTF-8 text ({error})") from None
         known = list(COLUMNS)
         for column in columns:
@@ -73,6 +76,8 @@ class Catalog:
         self.counted: dict[str, list[Entry]] = {}
         self.lists: dict[str, list[Entry]] = {}
         self.unlisted: dict[str, Entry] = {}
+        # Sets of the user's own whose folder has no file: told when the set is asked for.
+        self.empty: dict[str, str] = {}
         pins = self.path.with_name("prepared.tsv")
         self.pins = _read_pins(pins) if pins.exists() else {}
         patterns = []
@@ -103,12 +108,22 @@ class Catalog:
         before, brackets, after = pattern.partition("{}")
         if scheme != "file" or not brackets or "{}" in after:
             raise UserError(f"{where}: with the name {EVERY}, write source as file:my/{{}}.png")
-        files = sorted(self.root.glob(before + "*" + after))
+        if Path(pattern).is_absolute():
+            raise UserError(f"{where}: write source relative to the project's folder")
+        every = self.root.glob(before + "*" + after)
+        files = sorted(f for f in every if f.is_file() and not f.name.startswith("."))
         if not files:
-            raise UserError(f"{where}: no file matches {before}*{after}; correct 'source'")
-        for file in files:
-            path = file.relative_to(self.root).as_posix()
-            self._add(named(entry, path[len(before) : len(path) - len(after)]), where)
+            self.empty[entry.set] = f"{where}: no file matches {before}*{after}; correct 'source'"
+        paths = [file.relative_to(self.root).as_posix() for file in files]
+        names = [path[len(before) : len(path) - len(after)] for path in paths]
+        found = [named(entry, name) for name in names]
+        often = Counter(one.name for one in found)
+        for name, one in zip(names, found, strict=True):
+            if not NAME.fullmatch(one.name[:100]) or (often[one.name] > 1 and one.name != name):
+                # What is no name for a folder, or would be another file's, gets a mark.
+                mark = hashlib.sha256(name.encode()).hexdigest()[:8]
+                one = replace(one, name=f"{one.name.strip('._-')[:80] or 'signal'}-{mark}")
+            self._add(replace(one, name=one.name[:100]), where)
 
     def _add_listed(self, entry: Entry, where: str) -> None:
         """Signals whose names stand in lists of the publisher's, once those are here."""
@@ -145,6 +160,8 @@ class Catalog:
             )
         if entry is None:
             known = [f"{one.set}/{size}/{one.name}" for one in self.rows()]
+            if group in self.empty:
+                raise UserError(self.empty[group])
             raise UserError(f"unknown signal '{signal}'{suggest(signal, known)}")
         entry.prepared_shape(size)
         return entry, size
@@ -173,6 +190,8 @@ class Catalog:
         UserError
             If there is no such set, or its names are in lists that are not here yet.
         """
+        if group in self.empty and not any(g == group for g, _ in self.entries):
+            raise UserError(self.empty[group])
         if group not in self.sets():
             raise UserError(f"unknown data set '{group}'{suggest(group, self.sets())}")
         if group in self.unlisted:
@@ -264,6 +283,13 @@ class Catalog:
         if None in entry.source_shape:  # only now it is known whether the size fits
             shape = replace(entry, source_shape=samples.shape).prepared_shape(size)
         if entry.prepare == "resize" and size != NATIVE:
+            if not entry.source.startswith("synthetic:") and readers.has_palette(
+                self.source_path(entry)
+            ):
+                raise UserError(
+                    f"{shown}: its samples are numbers of a palette, which have no mean; set "
+                    f"prepare to crop in {self.path}, or convert the file to RGB"
+                )
             square = resample.centre_square(samples)
             samples = resample.downsample(square, *shape[:2], from_bits=bits, to_bits=entry.bits)
         else:
@@ -272,7 +298,7 @@ class Catalog:
             if entry.encoding == FLOAT:
                 samples = float_words(samples, bits)
             else:
-                samples = _without_empty_bits(samples, bits - entry.bits, shown)
+                samples = _without_empty_bits(samples, bits, entry.bits, shown)
         prepared = Signal(
             name=signal,
             samples=np.ascontiguousarray(samples).astype(sample_dtype(entry.bits)),
@@ -380,12 +406,13 @@ def float_words(samples: np.ndarray, bits: int) -> np.ndarray:
     return np.ascontiguousarray(samples, dtype="<f4").view("<u4")
 
 
-def _without_empty_bits(samples: np.ndarray, empty: int, shown: str) -> np.ndarray:
-    """Samples without their lowest `empty` bits, which must be zero: nothing is lost."""
+def _without_empty_bits(samples: np.ndarray, bits: int, kept: int, shown: str) -> np.ndarray:
+    """The upper `kept` of `bits` bits; the lower ones must be zero, so nothing is lost."""
+    empty = bits - kept
     if empty and (samples & (2**empty - 1)).any():
         raise UserError(
-            f"{shown}: bits={empty} less than source_bits, but the lowest {empty} bits are in "
-            "use; declare bits as source_bits"
+            f"{shown}: bits={kept} is less than source_bits={bits}, but the lowest {empty} bits "
+            f"are in use; declare bits={bits}"
         )
     return samples >> empty if empty else samples
 
@@ -393,7 +420,11 @@ def _without_empty_bits(samples: np.ndarray, empty: int, shown: str) -> np.ndarr
 def _read_pins(path: Path) -> dict[str, str]:
     """`config/prepared.tsv`: signal -> sha256 of its prepared samples."""
     pins = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read, or is not UTF-8 text ({error})") from None
+    for number, line in enumerate(lines, start=1):
         signal, tab, digest = line.partition("\t")
         if number == 1:
             continue  # column names

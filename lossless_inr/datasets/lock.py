@@ -10,8 +10,9 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from lossless_inr.datasets.checks import Digests
+from lossless_inr.datasets.checks import HEX, Digests
 from lossless_inr.errors import UserError
+from lossless_inr.files import replacing
 
 LOG = logging.getLogger(__name__)
 COLUMNS = ("set", "file", "sha256", "bytes", "from", "when")
@@ -27,11 +28,20 @@ class Lock:
         try:
             with open(self.path, newline="", encoding="utf-8") as file:
                 rows = list(csv.DictReader(file, delimiter="\t"))
+            for row in rows:
+                if tuple(row) != COLUMNS or None in row.values():
+                    raise ValueError("columns")
+                if not HEX["sha256"].fullmatch(row["sha256"]) or not row["bytes"].isdecimal():
+                    raise ValueError("digests")
+            if not rows and self.path.stat().st_size > 200:
+                raise ValueError("no rows")
+            return rows
         except FileNotFoundError:
             return []
-        if any(set(row) != set(COLUMNS) or None in row.values() for row in rows):
-            raise UserError(f"{self.path}: damaged; restore it, or delete it to trust files anew")
-        return rows
+        except (OSError, ValueError, csv.Error):  # UnicodeDecodeError is a ValueError
+            raise UserError(
+                f"{self.path}: damaged; restore it, or delete it to trust files anew"
+            ) from None
 
     def complete(self, group: str, file: str, known: Digests) -> Digests:
         """What is known about a file: from the table, else from when it was first seen."""
@@ -53,12 +63,10 @@ class Lock:
             values = (group, file, sha256, size, origin, when)
             rows.append(dict(zip(COLUMNS, map(str, values), strict=True)))
             rows.sort(key=lambda row: (row["set"], row["file"]))
-            partial = self.path.with_name(f".{self.path.name}.partial")
-            with open(partial, "w", newline="", encoding="utf-8") as out:
+            with replacing(self.path, "w", newline="", encoding="utf-8") as out:
                 writer = csv.DictWriter(out, COLUMNS, delimiter="\t", lineterminator="\n")
                 writer.writeheader()
                 writer.writerows(rows)
-            partial.replace(self.path)
         LOG.warning(
             "%s/%s has no published checksum; trusted on first use: sha256 %s (kept in %s)",
             *(group, file, sha256, self.path),

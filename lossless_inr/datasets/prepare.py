@@ -5,13 +5,17 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
+
+from filelock import FileLock
 
 from lossless_inr.datasets.catalog import Catalog
 from lossless_inr.datasets.store import Store
 from lossless_inr.datasets.table import Entry
 from lossless_inr.errors import UserError, suggest
+from lossless_inr.files import refusal, replacing
 from lossless_inr.signals import Signal
 
 INDEX_COLUMNS = ("signal", "kind", "bits", "shape", "sha256", "pinned")
@@ -75,22 +79,29 @@ def prepare_all(
     list of str
         Faults, one line each; the other signals are prepared all the same.
     """
-    signals, faults = list(signals), []
+    signals, faults = list(dict.fromkeys(signals)), []
     rows: dict[Path, list[dict]] = {}
     one = partial(_prepare_one, catalog, folder)
-    with ProcessPoolExecutor(workers) as pool:
-        for signal, result in zip(
-            signals,
-            pool.map(one, signals, chunksize=max(1, min(50, len(signals) // 16))),
-            strict=True,
-        ):
-            done(signal)
-            if isinstance(result, str):
-                faults.append(result)
-            else:
-                rows.setdefault((folder / signal).parent, []).append(result)
+    try:
+        with ProcessPoolExecutor(workers) as pool:
+            chunk = max(1, min(50, len(signals) // 16))
+            for signal, result in zip(
+                signals, pool.map(one, signals, chunksize=chunk), strict=True
+            ):
+                done(signal)
+                if isinstance(result, str):
+                    faults.append(result)
+                else:
+                    rows.setdefault((folder / signal).parent, []).append(result)
+    except BrokenProcessPool:
+        faults.append(
+            f"{folder}: a process was killed, probably for memory; run the same command again"
+        )
     for place, found in rows.items():
-        _write_index(place / "index.tsv", found)
+        try:
+            write_index(place, found)
+        except OSError as error:
+            faults.append(f"{place / 'index.tsv'}: {refusal(error)}")
     return faults
 
 
@@ -99,25 +110,48 @@ def _prepare_one(catalog: Catalog, folder: Path, signal: str) -> dict | str:
     path = folder / f"{signal}.npz"
     try:
         made = catalog.prepare(signal)
-        have = Signal.load(path) if path.exists() else None
+        if not _is_there(path, made):
+            made.save(path)
     except UserError as error:
         return str(error)
-    if have is None or have.metadata() != made.metadata():
-        made.save(path)
+    except OSError as error:
+        return f"{path}: {refusal(error)}"
+    return index_row(catalog, made)
+
+
+def _is_there(path: Path, made: Signal) -> bool:
+    try:
+        return path.exists() and Signal.load(path).metadata() == made.metadata()
+    except UserError:  # damaged, and the right one is at hand
+        return False
+
+
+def index_row(catalog: Catalog, signal: Signal) -> dict:
+    """What `index.tsv` says of a prepared signal."""
     return {
-        "signal": signal,
-        "kind": made.kind,
-        "bits": made.bits,
-        "shape": "x".join(map(str, made.samples.shape)),
-        "sha256": made.sha256,
-        "pinned": "yes" if signal in catalog.pins else "no",
+        "signal": signal.name,
+        "kind": signal.kind,
+        "bits": signal.bits,
+        "shape": "x".join(map(str, signal.samples.shape)),
+        "sha256": signal.sha256,
+        "pinned": "yes" if signal.name in catalog.pins else "no",
     }
 
 
-def _write_index(path: Path, rows: list[dict]) -> None:
-    temporary = path.with_name(f".{path.name}.partial")
-    with open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, INDEX_COLUMNS, delimiter="\t", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(sorted(rows, key=lambda row: row["signal"]))
-    temporary.replace(path)
+def write_index(place: Path, rows: list[dict]) -> None:
+    """Add rows to a folder's `index.tsv`; rows of signals that are gone leave it."""
+    path = place / "index.tsv"
+    with FileLock(place / ".index.lock"):
+        known = {}
+        if path.is_file():
+            with open(path, newline="", encoding="utf-8", errors="replace") as file:
+                old = list(csv.DictReader(file, delimiter="\t"))
+            if all(tuple(row) == INDEX_COLUMNS and None not in row.values() for row in old):
+                known = {row["signal"]: row for row in old}
+        known |= {row["signal"]: row for row in rows}
+        with replacing(path, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, INDEX_COLUMNS, delimiter="\t", lineterminator="\n")
+            writer.writeheader()
+            for name in sorted(known):
+                if (place / f"{name.rpartition('/')[2]}.npz").exists():
+                    writer.writerow(known[name])

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
-from lossless_inr.datasets.checks import Digests
+from lossless_inr.datasets.checks import HEX, Digests
 from lossless_inr.errors import UserError, suggest
 from lossless_inr.signals.signal import KINDS
 
@@ -24,11 +24,11 @@ MAX_INTEGER_BITS = 24
 # A row for many signals: `{0801..0900}` counts, `{list:a4001..a5000}` takes names from the set's
 # rows of kind `list`. `{}` in its title, source and address is the name.
 COUNTED = re.compile(r"\{(\d+)\.\.(\d+)\}")
+MOST_COUNTED = 1_000_000
 LISTED = re.compile(r"\{list:([A-Za-z0-9]+)\.\.([A-Za-z0-9]+)\}")
 # A row for every file of a folder: `file:my/{}.png`.
 EVERY = "{*}"
 ADDRESS_STATUS = ("seen", "unverified")
-HEX = {"sha256": re.compile(r"[0-9a-f]{64}"), "md5": re.compile(r"[0-9a-f]{32}")}
 COLUMNS = (
     *("set", "name", "title", "kind", "bits", "source_bits", "source_shape", "source", "sha256"),
     *("prepare", "offset", "sizes", "address", "digest", "bytes", "licence", "terms", "citation"),
@@ -115,17 +115,19 @@ class Entry:
     @property
     def member(self) -> str | None:
         """Member of the archive that is the source."""
-        inside = self.source.partition("!")[2]
+        inside = self.source.partition("!")[2] if self.fetched else ""
         return inside.partition("#")[0] or None
 
     @property
     def index(self) -> int | None:
         """Which of the file's images."""
-        number = self.source.partition("#")[2]
+        number = self.source.partition("#")[2] if self.fetched else ""
         return int(number) if number else None
 
-    def prepared_shape(self, size: str) -> tuple[int, ...]:
+    def prepared_shape(self, size: str) -> tuple[int | None, ...]:
         """Shape of the prepared samples for a size such as `32x32`, `3072` or `native`.
+
+        `native` has None where the table does not know the file's size.
 
         Raises
         ------
@@ -136,10 +138,6 @@ class Entry:
         if size == NATIVE:
             if self.prepare == "resize" and self.bits != self.source_bits:
                 raise UserError(f"{where}: native keeps the file's {self.source_bits} bits")
-            if None in self.source_shape:
-                raise UserError(
-                    f"{where}: the table does not know its size; write source_shape without '?'"
-                )
             return self.source_shape
         wanted = tuple(int(part) for part in size.split("x")) if SIZE.fullmatch(size) else ()
         if len(wanted) != len(self.source_shape) - 1:
@@ -178,7 +176,13 @@ def parse_row(row: dict, where: str) -> Entry:
         return int(text)
 
     check_name(row["set"], where)
-    many = COUNTED.fullmatch(row["name"]) or LISTED.fullmatch(row["name"]) or row["name"] == EVERY
+    if counted := COUNTED.fullmatch(row["name"]):
+        first, last = (int(part) for part in counted.groups())
+        if not first <= last < first + MOST_COUNTED:
+            raise UserError(
+                f"{where}: name={row['name']!r} counts none, or more than {MOST_COUNTED:,}"
+            )
+    many = counted or LISTED.fullmatch(row["name"]) or row["name"] == EVERY
     if not many:
         check_name(row["name"], where)
     is_list = row["kind"] == "list"
@@ -248,7 +252,7 @@ def _download(row: dict, where: str) -> dict:
     kind, _, digest = row["digest"].partition(":")
     if row["digest"] and (kind not in HEX or not HEX[kind].fullmatch(digest)):
         raise UserError(f"{where}: digest={row['digest']!r}: write sha256:<hex> or md5:<hex>")
-    if row["bytes"] and not row["bytes"].isdigit():
+    if row["bytes"] and not row["bytes"].isdecimal():
         raise UserError(f"{where}: bytes={row['bytes']!r} is not a whole number")
     known = Digests(
         **({kind: digest} if row["digest"] else {}),

@@ -7,16 +7,18 @@ and never leaving https.
 
 from __future__ import annotations
 
-import errno
+import json
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urljoin
 
 import requests
 import tenacity
-from requests.adapters import BaseAdapter
 
 from lossless_inr.datasets.checks import Digests, Hashing, Unfit
+from lossless_inr.files import refusal, replacing
 
 CHUNK = 1 << 18
 # Seconds without a byte after which a connection is given up (and tried again).
@@ -31,6 +33,10 @@ class Temporary(TransferError):
     """A fault that may be gone at the next attempt."""
 
 
+class Unreachable(Temporary):
+    """No server answers there."""
+
+
 class DiskError(Exception):
     """The file cannot be written; another address would not help."""
 
@@ -40,19 +46,52 @@ class _Partial:
 
     def __init__(self, path: Path, expected: Digests):
         self.path, self.expected = path, expected
+        self.note = path.with_name(f"{path.name}.version")
         self.hashing = Hashing(expected)
-        self.resumed = path.exists()
+        # Without a digest nothing would tell a mixture of two versions of the file from one.
+        self.known = bool(expected.sha256 or expected.md5)
+        self.resumed = path.exists() and (self.known or self.version is not None)
         if self.resumed:
             self.hashing.read(path)
+        else:
+            self.restart()
 
     @property
     def bytes(self) -> int:
         """Bytes received."""
         return self.hashing.bytes
 
+    @property
+    def version(self) -> tuple[str, str] | None:
+        """(address, validator) of what has been received, if its server named a version."""
+        try:
+            address, validator = json.loads(self.note.read_text(encoding="utf-8"))
+            return address, validator
+        except (OSError, ValueError):
+            return None
+
+    def begins(self, response: requests.Response, address: str) -> None:
+        """Note which version of the file begins to come."""
+        validator = response.headers.get("ETag", "")
+        if validator.startswith("W/") or not validator:  # a weak one may stand for other bytes
+            validator = response.headers.get("Last-Modified", "")
+        if validator:
+            with replacing(self.note, "w", encoding="utf-8") as file:
+                json.dump([address, validator], file)
+
+    def may_go_on(self, address: str) -> bool:
+        """Whether the rest of the file may be asked for at this address."""
+        return self.known or (self.version is not None and self.version[0] == address)
+
+    def finish(self, target: Path) -> None:
+        """Give the file its name."""
+        self.path.replace(target)
+        self.note.unlink(missing_ok=True)
+
     def restart(self) -> None:
         """Begin again with nothing."""
         self.path.unlink(missing_ok=True)
+        self.note.unlink(missing_ok=True)
         self.hashing = Hashing(self.expected)
         self.resumed = False
 
@@ -62,22 +101,27 @@ class _Partial:
         self.hashing.update(block)
 
 
-class _NoDowngrade(BaseAdapter):
-    """Stands for http:// in a session that began with https://."""
-
-    def send(self, request, **_):
-        raise TransferError(f"it redirects from https to {request.url}, which is not secure")
-
-    def close(self):
-        """Nothing to close."""
+class Stopped(Exception):
+    """The user has had enough."""
 
 
-def _session(address: str) -> requests.Session:
-    session = requests.Session()
+class _Secure(requests.Session):
+    """A session that never goes from https to http, at whichever hop."""
+
+    def get_redirect_target(self, response):
+        """The next address, if it may be gone to."""
+        target = super().get_redirect_target(response)
+        if target:
+            following = urljoin(response.url, target)
+            if response.url.startswith("https:") and not following.startswith("https:"):
+                raise TransferError(f"it redirects from https to {following}, which is not secure")
+        return target
+
+
+def _session() -> requests.Session:
+    session = _Secure()
     session.headers["Accept-Encoding"] = "identity"
     session.max_redirects = 5
-    if address.startswith("https://"):
-        session.mount("http://", _NoDowngrade())
     return session
 
 
@@ -88,6 +132,7 @@ def download(
     *,
     limit: float,
     attempts: int = 5,
+    stop: threading.Event | None = None,
     progress: Callable[[int, int | None], None] = lambda done, total: None,
 ) -> str:
     """Fetch `address` into `target`, which appears only when it is right.
@@ -104,6 +149,8 @@ def download(
     limit : float
         Seconds for all attempts together.
     attempts : int
+    stop : threading.Event, optional
+        Ends the transfer when it is set; what has been received stays.
     progress : callable
         Called with (bytes so far, bytes in all or None).
 
@@ -118,13 +165,16 @@ def download(
         If the address does not give the file.
     DiskError
         If it cannot be written.
+    Stopped
+        If `stop` was set.
     """
+    stop = stop or threading.Event()
     deadline = time.monotonic() + limit
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = _Partial(target.with_name(f".{target.name}.partial"), expected)
         while True:
-            _attempts(address, partial, deadline, attempts, progress)
+            _attempts(address, partial, deadline, attempts, stop, progress)
             try:
                 sha256 = partial.hashing.verdict()
                 break
@@ -133,33 +183,28 @@ def download(
                 partial.restart()
                 if not resumed:  # else the wrong bytes may be those that were there before
                     raise
-        partial.path.replace(target)
+        partial.finish(target)
         return sha256
     except requests.RequestException as error:
         raise TransferError(_words(error)) from None
     except OSError as error:
-        raise DiskError(f"{target}: {_disk(error)}") from None
+        raise DiskError(f"{target}: {refusal(error)}") from None
 
 
-def _attempts(address, partial, deadline, attempts, progress) -> None:
+def _attempts(address, partial, deadline, attempts, stop, progress) -> None:
     """Receive the whole file, going on after faults that may pass."""
     left = deadline - time.monotonic()
     for attempt in tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(Temporary),
         wait=tenacity.wait_exponential_jitter(initial=0.5, max=20),
-        stop=tenacity.stop_after_attempt(attempts) | tenacity.stop_before_delay(left),
+        stop=tenacity.stop_after_attempt(attempts)
+        | tenacity.stop_before_delay(left)
+        | tenacity.stop_when_event_set(stop),
+        sleep=tenacity.sleep_using_event(stop),
         reraise=True,
     ):
-        with attempt, _session(address) as session:
-            _receive(session, address, partial, deadline, progress)
-
-
-def _disk(error: OSError) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return "no space left for it; make room and run the same command again"
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return "its folder cannot be written to; correct its permissions"
-    return error.strerror or str(error)
+        with attempt, _session() as session:
+            _receive(session, address, partial, deadline, stop, progress)
 
 
 def _words(error: requests.RequestException) -> str:
@@ -177,17 +222,21 @@ def _words(error: requests.RequestException) -> str:
     return str(error)
 
 
-def _receive(session, address, partial, deadline, progress) -> None:
+def _receive(session, address, partial, deadline, stop, progress) -> None:
     """One attempt: append to the partial file until the server says that is all."""
     if partial.expected.bytes is not None and partial.bytes >= partial.expected.bytes:
         if partial.bytes == partial.expected.bytes:
             return
+        partial.restart()
+    if partial.bytes and not partial.may_go_on(address):
         partial.restart()
     have = partial.bytes
     left = deadline - time.monotonic()
     if left <= 0:
         raise TransferError("the time limit is over")
     headers = {"Range": f"bytes={have}-"} if have else {}
+    if have and partial.version is not None and partial.version[0] == address:
+        headers["If-Range"] = partial.version[1]  # the whole file again, if it is another now
     try:
         response = session.get(
             address, headers=headers, stream=True, timeout=(min(10.0, left), min(SILENCE, left))
@@ -196,6 +245,9 @@ def _receive(session, address, partial, deadline, progress) -> None:
         raise
     except requests.TooManyRedirects as error:
         raise TransferError(_words(error)) from None
+    except requests.ConnectionError as error:
+        broke = "Connection aborted" in str(error) or "reset" in str(error)
+        raise (Temporary if broke else Unreachable)(_words(error)) from None
     except requests.RequestException as error:
         raise Temporary(_words(error)) from None
     with response:
@@ -215,14 +267,15 @@ def _receive(session, address, partial, deadline, progress) -> None:
             raise Temporary("the server packs what it sends")
         if status == 200:
             partial.restart()
-        _write(response, partial, deadline, progress)
+            partial.begins(response, address)
+        _write(response, partial, deadline, stop, progress)
 
 
 def _goes_on(response: requests.Response, have: int) -> bool:
     return response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
 
 
-def _write(response, partial, deadline, progress) -> None:
+def _write(response, partial, deadline, stop, progress) -> None:
     expected = partial.expected
     length = response.headers.get("Content-Length", "")
     declared = partial.bytes + int(length) if length.isdigit() else None
@@ -236,6 +289,8 @@ def _write(response, partial, deadline, progress) -> None:
     most = expected.bytes if expected.bytes is not None else declared
     with open(partial.path, "ab") as file:
         while True:
+            if stop.is_set():
+                raise Stopped
             if time.monotonic() > deadline:
                 raise TransferError("the time limit is over")
             try:

@@ -100,6 +100,10 @@ def plan_fit(
     """
     entry, size = catalog.find(signal)
     samples = entry.prepared_shape(size)
+    if None in samples:
+        raise UserError(
+            f"signal '{signal}': the table does not know its size; write source_shape without '?'"
+        )
     if entry.bits > MAX_FITTED_BITS:
         depth = entry.encoding if entry.encoding != "integer" else f"{entry.bits} bits"
         raise UserError(

@@ -21,6 +21,7 @@ from lossless_inr.experiments.tables import summary_table
 from lossless_inr.fitting.record import Record
 from lossless_inr.published import load_published
 from lossless_inr.report import headline
+from lossless_inr.report.findings import findings
 
 KIND_TITLES = {
     "photo": "Photographs",
@@ -180,6 +181,7 @@ def build(*, scale: str, experiments: dict[str, dict], results: Path, output: Pa
         head=headline.summarise(fits),
         tables=tables,
         figures=figures,
+        findings=findings(fits, results, published),
         drawers=drawers(fits, results, scale),
         citations={n: registry.describe("network", n) for n in sorted(fits.network.unique())},
         status_text=STATUS_TEXT,

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from lossless_inr.errors import UserError
+from lossless_inr.files import refusal
 
 PNG_COLOURS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGB with alpha"}
 SOUND_BITS = {"PCM_16": 16, "PCM_24": 24}
@@ -140,9 +141,24 @@ def _check_wav_length(path: Path) -> None:
 def read_npy(path: Path) -> tuple[np.ndarray, int]:
     """Read a NumPy array of uint8, uint16 or float32."""
     samples = np.load(path, allow_pickle=False)
+    samples = samples.astype(samples.dtype.newbyteorder("="), copy=False)
     if samples.dtype not in (np.uint8, np.uint16, np.float32):
         raise UserError(f"{path}: dtype {samples.dtype}; expected uint8, uint16 or float32")
     return samples, samples.dtype.itemsize * 8
+
+
+def has_palette(path: Path) -> bool:
+    """Whether an image's samples are numbers of colours, which have no mean."""
+    path = Path(path)
+    if path.suffix.lower() == ".png":
+        with open(path, "rb") as file:
+            return file.read(26)[25:] == b"\x03"
+    if path.suffix.lower() in (".tif", ".tiff"):
+        import tifffile
+
+        with tifffile.TiffFile(path) as file:
+            return file.pages[0].photometric == tifffile.PHOTOMETRIC.PALETTE
+    return False
 
 
 READERS = {
@@ -182,8 +198,10 @@ def read(path: Path, index: int | None = None) -> tuple[np.ndarray, int]:
         samples, bits = reader(path)
     except UserError:
         raise
+    except PermissionError as error:
+        raise UserError(f"{path}: {refusal(error)}") from None
     except Exception as error:  # decoders raise almost anything on a damaged file
-        raise UserError(f"{path}: truncated or damaged ({error}); fetch the file again") from None
+        raise UserError(f"{path}: truncated or damaged ({error}); get the file again") from None
     if (index is None) != (samples.ndim != 4):
         raise UserError(f"{path}: write source with #<number> for one image of an IDX file only")
     if index is None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from lossless_inr.errors import UserError
+from lossless_inr.files import replacing
 
 MAX_BITS = 32
 # How the words are to be read: as offset binary integers, or as IEEE-754 binary32.
@@ -162,12 +163,8 @@ class Signal:
 
     def save(self, path: Path) -> None:
         """Write `samples` and the JSON metadata to an `.npz` file, atomically."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.partial")
-        with open(temporary, "wb") as file:
+        with replacing(path) as file:
             np.savez_compressed(file, samples=self.samples, metadata=json.dumps(self.metadata()))
-        temporary.replace(path)
 
     @classmethod
     def load(cls, path: Path) -> Signal:
@@ -189,8 +186,8 @@ class Signal:
             raise UserError(f"{path}: no such prepared signal; run the workflow again") from None
         except UserError:
             raise
-        except Exception as error:  # a damaged zip raises anything from OSError to zlib.error
-            raise UserError(f"{path}: damaged ({error}); delete it and run again") from None
+        except Exception:  # a damaged zip raises anything from OSError to zlib.error
+            raise UserError(f"{path}: damaged; delete it and run again") from None
         if signal.sha256 != digest:
             raise UserError(f"{path}: samples do not match their digest; delete it and run again")
         return signal

@@ -48,6 +48,13 @@ class Handler(BaseHTTPRequestHandler):
             return self.packed(gzip.compress(body))
         if fault == "called-gzip":  # the file itself, labelled as packed
             return self.packed(body)
+        if fault == "login":
+            return self.send(200, b"<!doctype html><html>please log in</html>")
+        if fault == "hop":  # https -> http by way of an http address that led here
+            return self.moved(server.onward)
+        version = "one"
+        if fault == "two-versions" and seen > 1:
+            version, body = "two", bytes(b ^ 255 for b in body)
         if fault == "empty":
             return self.send(200, b"")
         begin = 0
@@ -59,8 +66,12 @@ class Handler(BaseHTTPRequestHandler):
                 return self.send_error(416)
         if fault == "other-range" and begin:
             begin = max(0, begin - 7)
+        if fault == "two-versions" and self.headers.get("If-Range") != f'"{version}"':
+            begin, ranges = 0, False
         part = body[begin:]
         self.send_response(206 if asked and ranges else 200)
+        if fault == "two-versions":
+            self.send_header("ETag", f'"{version}"')
         self.send_header("Content-Length", str(len(part)))
         if fault == "gzip-part":
             self.send_header("Content-Encoding", "gzip")
@@ -68,7 +79,8 @@ class Handler(BaseHTTPRequestHandler):
             last = len(body) - 1
             self.send_header("Content-Range", f"bytes {begin}-{last}/{len(body)}")
         self.end_headers()
-        if fault == "truncated" or (fault.startswith("reset") and seen <= 3):
+        broken = fault.startswith("reset") and seen <= 3
+        if fault == "truncated" or broken or (fault == "two-versions" and seen == 1):
             self.wfile.write(part[: len(part) // 2])
             self.wfile.flush()
             self.close_connection = True
@@ -137,6 +149,7 @@ class Server(ThreadingHTTPServer):
         if tls:
             self.socket = tls.wrap_socket(self.socket, server_side=True)
         self.content, self.requests, self.count = content, [], {}
+        self.onward = ""
         self.guard, self.over = threading.Lock(), threading.Event()
         self.thread = threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True)
         self.thread.start()

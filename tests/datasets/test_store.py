@@ -181,6 +181,56 @@ def test_a_file_put_there_by_hand_is_locked_when_first_read(tmp_path):
         catalog.prepare("pictures/10x10/one")
 
 
+def test_a_login_page_is_not_trusted(tmp_path, serve):
+    server = serve(png())
+    addresses = " ".join(f"unverified={server.address(fault)}" for fault in ("login", "plain"))
+    catalog = project(tmp_path, row(address=addresses))
+    Store(catalog).obtain(catalog.of_set("pictures"))
+    assert (tmp_path / "data/raw/pictures/one.png").read_bytes() == png()
+    assert sha256(png()) in (tmp_path / "config/datasets.lock").read_text()
+
+
+def test_a_login_page_in_the_place_of_an_archive_is_not_trusted(tmp_path, serve):
+    server = serve(tar_of(MEMBERS))
+    for fault in ("login", "plain"):
+        address = f"unverified={server.address(fault, 'pack.tar.gz')}"
+        unknown = {"digest": "", "bytes": "", "address": address}
+        rows = [one | unknown for one in archive_rows(server, b"", MEMBERS)]
+        catalog = project(tmp_path, *rows)
+        if fault == "login":
+            with pytest.raises(UserError, match="damaged archive"):
+                Store(catalog).obtain(catalog.of_set("pictures"))
+            assert not (tmp_path / "config/datasets.lock").exists()
+    Store(catalog).obtain(catalog.of_set("pictures"))
+    assert sha256(tar_of(MEMBERS)) in (tmp_path / "config/datasets.lock").read_text()
+
+
+def test_a_publisher_that_changes_its_file_is_told_with_the_row_to_delete(tmp_path, serve):
+    server = serve(png())
+    catalog = project(tmp_path, row(address=f"unverified={server.address('plain')}"))
+    Store(catalog).obtain(catalog.of_set("pictures"))
+    (tmp_path / "data/raw/pictures/one.png").unlink()
+    server.content = png(seed=1)
+    with pytest.raises(UserError, match=r"delete the row pictures one\.png of .*datasets\.lock"):
+        Store(catalog).obtain(catalog.of_set("pictures"))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xff\xfe\x00",
+        b"set\tfile\tsha256\tbytes\tfrom\twhen\npictures\tone.png\tabc\t1\tx\ty\n",
+        b"set\tfile\tsha256\tbytes\tfrom\twhen\npictures\tone.png\t" + b"0" * 64 + b"\tx\tx\ty\n",
+    ],
+)
+def test_a_lock_file_with_anything_else_in_it_is_named(tmp_path, serve, content):
+    server = serve(png())
+    catalog = project(tmp_path, row(address=f"unverified={server.address('plain')}"))
+    (tmp_path / "config/datasets.lock").write_bytes(content)
+    with pytest.raises(UserError, match=r"datasets\.lock: damaged"):
+        Store(catalog).obtain(catalog.of_set("pictures"))
+
+
 def test_an_md5_is_checked_and_the_sha256_recorded(tmp_path, serve):
     server = serve(png())
     md5 = hashlib.md5(png()).hexdigest()
@@ -288,6 +338,17 @@ def test_a_member_that_differs_from_its_row_is_not_taken(tmp_path, serve):
     assert not (tmp_path / "data/raw/pictures/in/1.png").exists()
 
 
+def test_one_missing_member_does_not_cost_the_others(tmp_path, serve):
+    archive = tar_of(MEMBERS)
+    server = serve(archive)
+    rows = archive_rows(server, archive, {"in/lost.png": png(9)} | MEMBERS)
+    catalog = project(tmp_path, *rows)
+    with pytest.raises(UserError, match=r"no member in/lost\.png"):
+        Store(catalog).obtain(catalog.of_set("pictures"))
+    have = sorted(p.name for p in (tmp_path / "data/raw/pictures/in").iterdir())
+    assert have == ["0.png", "1.png", "2.png"]
+
+
 def test_a_corrupt_picture_inside_a_good_archive_is_told(tmp_path, serve):
     members = {"in/0.png": png(0), "in/1.png": png(1)[:200]}
     archive = tar_of(members)
@@ -356,7 +417,9 @@ def test_names_of_a_list_are_fetched_first_and_locked(tmp_path, serve):
 
 # --- at the same time ----------------------------------------------------------------------
 
+# Prints what the user is told.
 OBTAIN = """
+import encodings.utf_8_sig
 import os
 import sys
 from pathlib import Path
@@ -401,7 +464,43 @@ def test_a_read_only_folder_is_told(tmp_path, serve, way):
         (tmp_path / "data").write_text("")
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert run.returncode == 1 and not server.requests
-    assert "UserError" in run.stderr and f"{tmp_path}/data/raw/pictures/one.png: " in run.stderr
+    assert "UserError" in run.stderr and f"{tmp_path}/data" in run.stderr
+    assert "Permission" not in run.stderr or way == "permissions"
+
+
+def as_nobody():
+    if os.geteuid() == 0:
+        os.setuid(NOBODY)
+
+
+def test_a_mirrors_file_that_cannot_be_read_is_passed_over(tmp_path, serve):
+    server = serve(png())
+    (tmp_path / "mirror").mkdir()
+    (tmp_path / "mirror/one.png").write_bytes(png())
+    (tmp_path / "mirror/one.png").chmod(0)
+    address = f"seen={server.address('plain')}"
+    project(tmp_path / "p", row(sha256=sha256(png()), address=address))
+    for folder in (tmp_path / "p", tmp_path / "p/config"):
+        folder.chmod(0o777)
+    for folder in [tmp_path, *tmp_path.parents][:4]:
+        folder.chmod(folder.stat().st_mode | 0o055)
+    command = [sys.executable, "-c", OBTAIN, str(tmp_path / "p"), str(NOBODY)]
+    environment = os.environ | {"LOSSLESS_INR_MIRROR": str(tmp_path / "mirror")}
+    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert "mirror/one.png: the mirror's file is not used" in run.stderr
+    assert (tmp_path / "p/data/raw/pictures/one.png").read_bytes() == png()
+
+
+def test_a_server_that_is_not_there_is_asked_once(tmp_path, serve, caplog):
+    server = serve(png())
+    address = f"seen={server.address('plain')}"
+    server.stop()
+    rows = [row(name=f"n{k}", source=f"fetched:{k}.png", address=address) for k in range(30)]
+    catalog = project(tmp_path, *(r | {"digest": "md5:" + "0" * 32} for r in rows))
+    with caplog.at_level(logging.WARNING), pytest.raises(UserError, match="and 29 more"):
+        Store(catalog).obtain(catalog.of_set("pictures"))
+    assert caplog.text.count("not asked again") <= 4  # as many as were on their way at once
 
 
 # --- the real files --------------------------------------------------------------------------

@@ -5,14 +5,17 @@ import hashlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 from PIL import Image
+from server import Server
 from test_store import MIRROR, png, project, row, sha256
 
 from lossless_inr.datasets.catalog import Catalog
@@ -62,8 +65,8 @@ def test_every_archive_is_described_once():
 
 def test_pins_are_of_signals_of_the_table():
     assert len(CATALOG.pins) > 100
-    for signal in CATALOG.pins:
-        CATALOG.find(signal)
+    for name in CATALOG.pins:
+        CATALOG.find(name)
     for size in ("256x256", "64x64", "32x32"):
         assert sum(f"kodak/{size}/" in signal for signal in CATALOG.pins) == 24
 
@@ -129,12 +132,48 @@ def test_a_row_for_a_folder_of_ones_own(tmp_path):
     catalog = project(tmp_path, row(**changes, source_shape="?x?x3"))
     assert [entry.name for entry in catalog.of_set("pictures")] == ["a", "b_c"]
     assert catalog.prepare("pictures/10x10/b_c").title == "My b c"
-    for source, told in (
-        ("file:no/{}.png", "no file matches no/"),
-        ("file:my/a.png", "write source"),
-    ):
-        with pytest.raises(UserError, match=told):
+    for source in ("file:my/a.png", "file:/my/{}.png"):
+        with pytest.raises(UserError, match="write source"):
             project(tmp_path, row(**changes | {"source": source}, source_shape="?x?x3"))
+    # An empty folder is told when its set is asked for; other sets are none the worse.
+    empty = row(**changes | {"source": "file:no/{}.png", "set": "mine"}, source_shape="?x?x3")
+    catalog = project(tmp_path, empty, row(name="b", source="file:my/a.png"))
+    assert catalog.sets() == ["pictures"]
+    for action in (lambda: catalog.of_set("mine"), lambda: catalog.find("mine/10x10/a")):
+        with pytest.raises(UserError, match="no file matches no/"):
+            action()
+
+
+def test_file_names_of_all_sorts_are_signals(tmp_path):
+    names = ["shot#1", "ä", "ö", "a b", "a_b", "wow!", "x" * 150]
+    (tmp_path / "my").mkdir()
+    for k, name in enumerate(names):
+        (tmp_path / f"my/{name}.png").write_bytes(png(k))
+    (tmp_path / "my/.hidden.png").write_bytes(png())
+    (tmp_path / "my/folder.png").mkdir()
+    (tmp_path / "my/gone.png").symlink_to("nowhere.png")
+    changes = {"name": "{*}", "title": "{}", "source": "file:my/{}.png", "source_shape": "?x?x3"}
+    catalog = project(tmp_path, row(**changes))
+    entries = {entry.title: entry.name for entry in catalog.of_set("pictures")}
+    assert set(entries) == set(names) and len(set(entries.values())) == len(names)
+    assert (entries["a_b"], entries["shot#1"], entries["wow!"]) == ("a_b", "shot_1", "wow_")
+    for name in entries.values():
+        assert catalog.prepare(f"pictures/native/{name}").samples.shape == (20, 20, 3)
+
+
+def test_a_table_from_a_spreadsheet_is_read(tmp_path):
+    catalog = project(tmp_path, row(source="file:a.png"))
+    path = tmp_path / "config/datasets.tsv"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert Catalog(path, tmp_path).of_set("pictures") == catalog.of_set("pictures")
+
+
+@pytest.mark.parametrize("file", ["datasets.tsv", "prepared.tsv"])
+def test_a_table_that_is_no_text_is_told(tmp_path, file):
+    project(tmp_path, row(source="file:a.png"))
+    (tmp_path / "config" / file).write_bytes(b"\xff\xfe\x00\x01")
+    with pytest.raises(UserError, match=f"{file}: cannot be read, or is not UTF-8"):
+        Catalog(tmp_path / "config/datasets.tsv", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -146,6 +185,9 @@ def test_a_row_for_a_folder_of_ones_own(tmp_path):
         ({"digest": "sha1:00"}, "sha256:<hex>"),
         ({"digest": "sha256:xyz"}, "sha256:<hex>"),
         ({"bytes": "1e6"}, "bytes='1e6'"),
+        ({"bytes": "²"}, "bytes='²'"),
+        ({"name": "{9..3}"}, "counts none"),
+        ({"name": "{0..999999999}"}, "more than 1,000,000"),
         ({"sha256": "ABC"}, "64 hexadecimal"),
         ({"source": "fetched:../x.png"}, "no plain relative path"),
         ({"source": "fetched:/etc/x.png"}, "no plain relative path"),
@@ -197,6 +239,7 @@ FLOATS = SOUND | {"bits": "float32", "source_bits": "float32"}
     ("changes", "samples", "options", "told"),
     [
         ({}, RGB[..., :3], {"palette": True}, "20x20x1"),
+        ({"source_shape": "20x20x1"}, RGB[..., :3], {"palette": True}, "set prepare to crop"),
         ({}, RGB[..., 0], {}, "20x20x1"),
         ({}, np.dstack([RGB, RGB[..., :1]]), {}, "20x20x4"),
         ({}, DEEP, {}, "set source_bits to 16"),
@@ -207,7 +250,7 @@ FLOATS = SOUND | {"bits": "float32", "source_bits": "float32"}
         (SOUND, np.linspace(-1, 1, 99, dtype=np.float32), {"subtype": "FLOAT"}, "floating-point"),
         (SOUND, np.linspace(-1, 1, 99), {"subtype": "PCM_24"}, "set source_bits to 24"),
         (SOUND, np.zeros((99, 2), np.int16), {}, "99x2"),
-        (SOUND | {"bits": 8}, np.arange(99, dtype=np.int16), {}, "in use"),
+        (SOUND | {"bits": 8}, np.arange(99, dtype=np.int16), {}, "bits=8 is less"),
         (FLOATS, np.arange(99, dtype=np.int16), {}, "set source_bits to 16"),
     ],
 )
@@ -338,3 +381,109 @@ def test_a_set_that_cannot_be_had_is_an_error_of_one_line(here):
 def test_columns_are_documented():
     text = (ROOT / "config/README.md").read_text()
     assert all(f"`{column}`" in text for column in COLUMNS)
+
+
+# --- prepared files and their index ---------------------------------------------------------
+
+
+def index_of(folder, size="10x10"):
+    with open(folder / f"data/prepared/pictures/{size}/index.tsv", newline="") as file:
+        return [
+            entry["signal"].rpartition("/")[2] for entry in csv.DictReader(file, delimiter="\t")
+        ]
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A project with 12 pictures of the user's own."""
+    (tmp_path / "my").mkdir()
+    for k in range(12):
+        (tmp_path / f"my/n{k:02d}.png").write_bytes(png(k))
+    project(tmp_path, row(name="{*}", source="file:my/{}.png", source_shape="?x?x3"))
+    (tmp_path / "config/config.yaml").write_text("scale: quick\n")
+    return tmp_path
+
+
+def test_two_runs_may_prepare_one_set_at_once(own):
+    command = [sys.executable, "-m", "lossless_inr.cli", "data", "pictures"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    running = [
+        subprocess.Popen(command, cwd=own, env=environment, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    for process in running:
+        _, told = process.communicate(timeout=120)
+        assert process.returncode == 0, told
+    assert len(index_of(own)) == 12
+    assert not list((own / "data").rglob("*.partial"))
+
+
+def test_a_size_named_twice_is_prepared_once(own):
+    done = run(own, "data", "pictures", "--size", "10x10", "--size", "10x10", "--only", "n00")
+    assert done.returncode == 0, done.stderr
+    assert index_of(own) == ["n00"]
+
+
+def test_the_index_keeps_what_is_there_and_drops_what_is_gone(own):
+    assert run(own, "data", "pictures").returncode == 0
+    (own / "data/prepared/pictures/10x10/n03.npz").unlink()
+    assert run(own, "data", "pictures", "--only", "n00").returncode == 0
+    assert index_of(own) == [f"n{k:02d}" for k in range(12) if k != 3]
+
+
+def test_a_damaged_prepared_file_is_prepared_again(own):
+    assert run(own, "data", "pictures", "--only", "n00").returncode == 0
+    path = own / "data/prepared/pictures/10x10/n00.npz"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    assert run(own, "data", "pictures", "--only", "n00").returncode == 0
+    assert Signal.load(path).samples.shape == (10, 10, 3)
+
+
+@pytest.mark.parametrize("place", ["data", "data/prepared", "data/prepared/pictures"])
+def test_a_file_in_the_place_of_a_folder_is_told_in_one_line(own, place):
+    (own / place).parent.mkdir(parents=True, exist_ok=True)
+    (own / place).write_text("")
+    done = run(own, "data", "pictures", "--only", "n00")
+    assert done.returncode == 2
+    assert "a file stands where a folder should be" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_no_space_is_told_in_one_line_and_leaves_nothing(own):
+    limited = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300)); "
+    limited += "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+    limited += (
+        "from lossless_inr.cli import main; sys.argv = ['lossless-inr', *sys.argv[1:]]; main()"
+    )
+    command = [sys.executable, "-c", limited, "data", "pictures", "--only", "n00"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=own, env=environment, capture_output=True, text=True)
+    assert done.returncode == 2, done.stderr
+    assert "no space left" in done.stderr and "Traceback" not in done.stderr
+    assert not list((own / "data").rglob("*.npz")) + list((own / "data").rglob("*.partial"))
+
+
+def test_ctrl_c_ends_a_fetch_at_once_with_a_word(here):
+    server = Server(png() * 4000)
+    try:
+        project(here, row(digest="md5:" + "0" * 32, address=f"seen={server.address('drips')}"))
+        process = subprocess.Popen(
+            [sys.executable, "-m", "lossless_inr.cli", "data", "pictures"],
+            cwd=here,
+            env=os.environ | {"PYTHONPATH": str(ROOT), "http_proxy": "", "no_proxy": "*"},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(600):
+            if server.requests:
+                break
+            time.sleep(0.05)
+        begun = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+        assert time.monotonic() - begun < 20
+        assert process.returncode == 130
+        assert "the same command goes on from here" in told and "Traceback" not in told
+    finally:
+        server.stop()

@@ -8,6 +8,7 @@ import ssl
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import trustme
 from server import Server
 
 from lossless_inr.datasets.checks import Digests, Unfit
-from lossless_inr.datasets.transfer import DiskError, download
+from lossless_inr.datasets.transfer import DiskError, Stopped, download
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -141,6 +142,42 @@ def test_https_is_never_left(secure, tmp_path, expected):
     assert len(secure.requests) == 2 and not (tmp_path / "other").exists()
 
 
+def test_https_is_never_left_at_a_later_hop_either(server, secure, tmp_path, expected):
+    server.onward = secure.address("redirect")  # http -> https -> http
+    with pytest.raises(Unfit, match="not secure"):
+        fetch(server, "hop", tmp_path / "file", expected)
+    server.onward = secure.address("plain")
+    assert fetch(server, "hop", tmp_path / "file", expected) == expected.sha256
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+def test_two_versions_of_a_file_are_never_mixed(server, tmp_path, content, earlier):
+    """Nobody knows its digest, and it changes between the first half and the second."""
+    target = tmp_path / "file"
+    if earlier:
+        with pytest.raises(Unfit):
+            fetch(server, "two-versions", target, Digests(), attempts=1)
+    fetch(server, "two-versions", target, Digests())
+    assert target.read_bytes() == bytes(b ^ 255 for b in content)
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_what_cannot_be_told_from_another_version_is_fetched_anew(server, tmp_path, content):
+    fetch(server, "reset", tmp_path / "file", Digests())  # no ETag, no date
+    assert (tmp_path / "file").read_bytes() == content
+    assert [asked for _, asked in server.requests] == [None] * 4
+
+
+def test_a_transfer_can_be_stopped(server, tmp_path, expected):
+    stop = threading.Event()
+    begun = time.monotonic()
+    threading.Timer(0.5, stop.set).start()
+    with pytest.raises(Stopped):
+        fetch(server, "drips", tmp_path / "file", expected, stop=stop)
+    assert time.monotonic() - begun < 5
+    assert (tmp_path / ".file.partial").stat().st_size > 0
+
+
 def test_a_certificate_of_nobody_is_not_trusted(secure, tmp_path, expected, monkeypatch):
     monkeypatch.delenv("REQUESTS_CA_BUNDLE")
     with pytest.raises(Unfit, match="no secure connection"):
@@ -195,7 +232,7 @@ FETCH = """
     import sys
     from pathlib import Path
     from lossless_inr.datasets.checks import Digests
-    from lossless_inr.datasets.transfer import DiskError, download
+    from lossless_inr.datasets.transfer import DiskError, Stopped, download
     try:
         download(sys.argv[1], Path(sys.argv[2]), Digests(sys.argv[3]), limit=30)
     except DiskError as error:

@@ -33,6 +33,8 @@ rule prepare:
         datasets=CONFIG.datasets,
         # The row itself, so that an edit of the table prepares only what it touches.
         entry=lambda wildcards: repr(PLAN.catalog.find(wildcards.signal)),
+        pin=lambda wildcards: PLAN.catalog.pins.get(wildcards.signal, ""),
+        mirror=CONFIG.fetch.mirror,
         code=digests.of_signal_code(),
     script:
         "../scripts/prepare.py"

@@ -1,0 +1,42 @@
+"""Files that appear only when they are complete, and words for a disk's refusals."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+
+@contextmanager
+def replacing(target: Path, mode: str = "wb", **options) -> Iterator[IO]:
+    """A file that takes the place of `target` when it is closed without an exception.
+
+    Its own name is unique, so two processes that write one target do not meet: the later one
+    stays.
+    """
+    target = Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unique = f"{os.getpid()}-{secrets.token_hex(4)}"
+    partial = target.with_name(f".{target.name}.{unique}.partial")
+    try:
+        with open(partial, mode, **options) as file:
+            yield file
+        partial.replace(target)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def refusal(error: OSError) -> str:
+    """What an operating system's error means to the user, and what to change."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return "no space left for it; make room and run the same command again"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "it cannot be written to or read; correct the permissions of its folder"
+    if error.errno in (errno.ENOTDIR, errno.EISDIR, errno.EEXIST):
+        return "a file stands where a folder should be, or the other way round; move it away"
+    return error.strerror or str(error)
