@@ -12,6 +12,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 
+from lossless_inr.analysis.bound import upper_bound
 from lossless_inr.errors import UserError
 from lossless_inr.experiments.tables import fits_table
 from lossless_inr.signals import Signal
@@ -312,7 +313,41 @@ def capacity(fits: pd.DataFrame, results: Path, prepared: Path):
     return figure, fits[[*columns, "flops", "best_wrong_bits"]].reset_index(drop=True)
 
 
+def bound(fits: pd.DataFrame, results: Path, prepared: Path):
+    """The bound U_2(n)/C against n, and measured iterations of digits of n bits (Figure 1).
+
+    An arrow stands at the budget of a fit that ended before it was lossless.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
+    sizes = np.arange(1, 17)
+    axes[0].plot(sizes, [float(upper_bound(int(n), 2)) for n in sizes], "k.-", lw=1)
+    axes[0].set(yscale="log", xlabel="bits of a digit, n", ylabel="bound on the size, over C")
+    chosen = fits[fits.representation.isin(["digits", "direct"]) & (fits.recipe == "published")]
+    chosen = chosen[chosen.width == chosen.width.max()]
+    size = chosen.variant.str.extract(r"digit_bits=(\d+)", expand=False)
+    default = chosen.representation.map({"digits": 1, "direct": None})
+    chosen = chosen.assign(n=size.astype(float).fillna(default).fillna(chosen.bits).astype(int))
+    palette = _palette(list(chosen.signal))
+    for name, group in chosen.groupby("signal", sort=False):
+        group = group.sort_values("n")
+        done = group.status == "lossless"
+        style = {"color": palette[name], "ms": 6}
+        axes[1].plot(group.n, group.iterations, lw=0.8, color=palette[name], alpha=0.6)
+        axes[1].plot(group.n[done], group.iterations[done], "o", label=group.title.iloc[0], **style)
+        axes[1].plot(group.n[~done], group.iterations[~done], "^", **style)
+    axes[1].set(xscale="log", yscale="log", xlabel="bits of a digit, n", ylabel="iterations")
+    axes[1].set_xticks([1, 2, 4, 8], ["1", "2", "4", "8"])
+    axes[1].xaxis.minorticks_off()
+    axes[1].plot([], [], "k^", label="longer than its budget")
+    axes[1].legend(frameon=False)
+    for axis in axes:
+        axis.grid(True, which="major", lw=0.3)
+    columns = ["signal", "n", "status", "iterations", "budget", "flops"]
+    return figure, chosen[columns].reset_index(drop=True)
+
+
 LAYOUTS = {
+    "bound": bound,
     "convergence": convergence,
     "planes": planes,
     "errors": errors,

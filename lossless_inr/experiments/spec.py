@@ -133,7 +133,7 @@ class Experiment(Strict):
     caption: str = ""
     published: str | None = None
     beside: list[Beside] = []
-    layout: Literal["table", "convergence", "planes", "errors", "bits", "capacity"]
+    layout: Literal["table", "convergence", "planes", "errors", "bits", "capacity", "bound"]
     scales: dict[str, ExperimentScale] = {}
     select: dict[str, Selection] = {}
 

@@ -11,7 +11,7 @@ from lossless_inr.registry import PACKAGE
 
 _STAGES = {
     "tables": ["experiments/tables.py", "metrics/quality.py"],
-    "figures": ["experiments/figures.py"],
+    "figures": ["experiments/figures.py", "analysis/bound.py"],
     "report": [
         "report/*.py",
         "analysis/*.py",
