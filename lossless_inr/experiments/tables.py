@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from lossless_inr import registry
+from lossless_inr.analysis.statistics import Summary, per_signal, summarise_times
 from lossless_inr.errors import UserError
 from lossless_inr.fitting import digests
 from lossless_inr.fitting.record import Record, Verdict
@@ -188,34 +189,30 @@ def fits_table(
     return table[FIRST_COLUMNS + rest]
 
 
-def median_iterations(group: pd.DataFrame) -> tuple[float | None, str]:
-    """Median iterations-to-lossless with censored fits counted as "longer than their budget".
+def times_to_lossless(group: pd.DataFrame, cost: str = "iterations") -> Summary | None:
+    """Times of one method over signals, seeds first; None if every fit failed."""
+    valid = group[group.status != "failed"]
+    if valid.empty:
+        return None
+    signals = per_signal(valid, cost)
+    return summarise_times(signals.time, signals.censored)
 
-    Returns
-    -------
-    value : float or None
-        None when half or more of the fits are censored: the median is then only known to
-        exceed the smallest budget among them.
-    text : str
-        For tables: `790`, `> 1000 (0 of 2)`, or `40, checked every 4`.
-    """
-    reached = group.status == "lossless"
-    values = group.iterations.where(reached, math.inf).astype(float)
-    median = float(values.median()) if len(values) else math.nan
-    if math.isfinite(median):
-        note = "" if reached.all() else f" ({reached.sum()} of {len(group)})"
-        checked = sorted(set(group.exactness[reached]) - {"exact"})
-        note += "".join(f", {text}" for text in checked)
-        return median, f"{median:g}{note}"
-    cap = int(group.loc[~reached, "budget"].min())
-    return None, f"> {cap} ({reached.sum()} of {len(group)})"
+
+def iterations_text(group: pd.DataFrame) -> str:
+    """For tables: `790 ± 109 (median 781)`, `> 1,000 (0 of 2)`, `40, checked every 4`."""
+    times = times_to_lossless(group)
+    if times is None:
+        return "failed"
+    checked = sorted(set(group.exactness[group.status == "lossless"]) - {"exact"})
+    return times.text() + "".join(f", {text}" for text in checked)
 
 
 def summary_table(table: pd.DataFrame) -> pd.DataFrame:
     """One row per method, kind and bit depth.
 
-    Seeds of a signal count as fits; PSNR and RMSE are pooled over them (the form the paper's
-    own columns satisfy), so a lossless fit never turns a mean into infinity.
+    Times are medians over seeds, then over signals, censored fits included. PSNR and RMSE are
+    pooled over fits (the form the paper's own columns satisfy), so a lossless fit never turns a
+    mean into infinity.
     """
     rows = []
     keys = ["kind", "bits", "network", "representation", "variant", "recipe", "budget"]
@@ -224,7 +221,7 @@ def summary_table(table: pd.DataFrame) -> pd.DataFrame:
     for values, group in table.groupby(keys, sort=False, dropna=False):
         reached = group.status == "lossless"
         measured = group[group.best_squared_error.notna()]
-        median, text = median_iterations(group)
+        times = times_to_lossless(group)
         samples = int(measured.samples.sum())
         squared = int(measured.best_squared_error.sum())
         bits = int(values[1])
@@ -238,8 +235,8 @@ def summary_table(table: pd.DataFrame) -> pd.DataFrame:
                 "verified": int(group.verified.fillna(False).sum()),
                 "diverged": int((group.status == "diverged").sum()),
                 "failed": int((group.status == "failed").sum()),
-                "iterations_median": median,
-                "iterations_text": text,
+                "iterations_median": times.median if times else None,
+                "iterations_text": iterations_text(group),
                 "flops_median": float(group.flops.astype("float64").median()),
                 "seconds_median": float(group.seconds.median()),
                 "psnr_pooled": psnr(squared, samples, bits) if samples else None,

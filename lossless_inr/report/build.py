@@ -147,10 +147,10 @@ def build(*, scale: str, experiments: dict[str, dict], results: Path, output: Pa
     """
     fits = pd.read_parquet(results / "fits.parquet")
     published = load_published()
-    tables, figures = [], []
+    tables, figures, by_name = [], [], {}
     for name, experiment in experiments.items():
         if experiment["layout"] == "table":
-            table = pd.read_parquet(results / f"tables/{name}.parquet")
+            by_name[name] = table = pd.read_parquet(results / f"tables/{name}.parquet")
             tables.append(
                 {
                     "name": name,
@@ -181,7 +181,7 @@ def build(*, scale: str, experiments: dict[str, dict], results: Path, output: Pa
         head=headline.summarise(fits),
         tables=tables,
         figures=figures,
-        findings=findings(fits, results, published),
+        findings=findings(fits, results, published, experiments, by_name, scale),
         drawers=drawers(fits, results, scale),
         citations={n: registry.describe("network", n) for n in sorted(fits.network.unique())},
         status_text=STATUS_TEXT,

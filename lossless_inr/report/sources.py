@@ -10,7 +10,7 @@ from lossless_inr.fitting.digests import of_files
 from lossless_inr.registry import PACKAGE
 
 _STAGES = {
-    "tables": ["experiments/tables.py", "metrics/quality.py"],
+    "tables": ["experiments/tables.py", "analysis/statistics.py", "metrics/quality.py"],
     "figures": ["experiments/figures.py", "analysis/bound.py"],
     "report": [
         "report/*.py",

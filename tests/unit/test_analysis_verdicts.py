@@ -109,7 +109,7 @@ def test_the_second_reading_of_equal_parameters_is_left_out():
 # --- (e) ------------------------------------------------------------------------------------
 
 
-def test_bias_is_the_order_of_the_planes():
+def test_bias_is_a_higher_error_in_the_lower_planes():
     rows = table(fit(), direct())
     falling = pd.Series([0.4, 0.3, 0.2, 0.1])
     assert v.biased_towards_high_bits(rows, lambda fit: falling).result == v.HOLDS

@@ -20,7 +20,7 @@ from lossless_inr.experiments.tables import (
     collect,
     depth_label,
     fits_table,
-    median_iterations,
+    iterations_text,
     summary_table,
 )
 from lossless_inr.fitting import digests
@@ -531,30 +531,14 @@ def test_an_experiments_table_has_its_own_fits_in_its_own_order(results):
 # --- summaries ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("iterations", "reached", "budget", "expected"),
-    [
-        ([100, 300, 200], [1, 1, 1], [500] * 3, (200, "200")),
-        ([100, 300], [1, 1], [500] * 2, (200, "200")),
-        ([100, 101], [1, 1], [500] * 2, (100.5, "100.5")),
-        ([100, 200, 500], [1, 1, 0], [500] * 3, (200, "200 (2 of 3)")),
-        ([100, 500], [1, 0], [500] * 2, (None, "> 500 (1 of 2)")),
-        ([100, 500, 500], [1, 0, 0], [500] * 3, (None, "> 500 (1 of 3)")),
-        ([500, 900], [0, 0], [500, 900], (None, "> 500 (0 of 2)")),
-        # A fit that diverged early is no better than its budget.
-        ([2, 3, 700], [0, 0, 1], [900, 900, 900], (None, "> 900 (1 of 3)")),
-    ],
-)
-def test_median_iterations_count_censored_fits_as_longer(iterations, reached, budget, expected):
-    status = ["lossless" if r else "budget_exhausted" for r in reached]
-    group = pd.DataFrame({"iterations": iterations, "status": status, "budget": budget})
-    group["exactness"] = "exact"
-    assert median_iterations(group) == expected
-    # Where training was less than float32, the text says how the count was found.
-    group["exactness"] = ["checked every 4"] * len(group)
-    value, text = median_iterations(group)
-    assert value == expected[0]
-    assert text == expected[1] + (", checked every 4" if value is not None else "")
+def test_text_of_iterations_counts_signals_and_says_how_a_zero_was_found():
+    rows = [("a", 40, "lossless"), ("a", 44, "lossless"), ("b", 100, "budget_exhausted")]
+    group = pd.DataFrame(rows, columns=["signal", "iterations", "status"])
+    group = group.assign(budget=100, exactness="checked every 4")
+    assert iterations_text(group) == "> 71 (1 of 2), checked every 4"
+    assert iterations_text(group[:2]) == "42, checked every 4"
+    assert iterations_text(group[2:]) == "> 100 (0 of 1)"
+    assert iterations_text(group.assign(status="failed")) == "failed"
 
 
 def test_the_table_says_how_a_zero_was_found(results):
