@@ -10,7 +10,7 @@ ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_ARGS)
 
-.PHONY: help quick fetched miniature smoke data test bench-engine lint format lock clean
+.PHONY: help quick fetched miniature miniature-full smoke data test bench-engine lint format lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list every target
@@ -35,6 +35,10 @@ fetched: .venv/installed  ## fetch, fit, verify and report two Kodak images and 
 
 miniature: .venv/installed  ## every table and figure on small images, within an hour on two cores [MIRROR=folder]
 	@$(if $(MIRROR),LOSSLESS_INR_MIRROR="$(abspath $(MIRROR))") $(BIN)/python -m lossless_inr.cli run --scale miniature -- $(ARGS)
+
+HOURS ?= 2
+miniature-full: .venv/installed  ## the same with 3 images and 3 seeds a row, in pieces; run it again to go on [HOURS=2 MIRROR=folder]
+	@$(if $(MIRROR),LOSSLESS_INR_MIRROR="$(abspath $(MIRROR))") $(BIN)/python -m lossless_inr.cli run --scale miniature-full --hours $(HOURS) -- $(ARGS)
 
 # One experiment alone, by the name of its file: make table3 SCALE=miniature
 SCALE ?= miniature

@@ -21,7 +21,7 @@ import pandas as pd
 
 from lossless_inr import registry
 from lossless_inr.datasets.catalog import Catalog
-from lossless_inr.experiments.plan import plan_fit
+from lossless_inr.experiments.plan import own_shape, plan_fit
 from lossless_inr.experiments.spec import Shape
 from lossless_inr.fitting.recipe import Recipe
 from lossless_inr.signals import Signal
@@ -90,7 +90,7 @@ def measure(catalog: Catalog, signal: Signal, network: str, rate: float, decay: 
         network=network,
         representation="direct",
         recipe_name="search",
-        shape=Shape(),
+        shape=own_shape(network) or Shape(),
         iterations=ITERATIONS,
         seed=0,
     )
@@ -110,6 +110,7 @@ def measure(catalog: Catalog, signal: Signal, network: str, rate: float, decay: 
         "iterations": outcome.iterations,
         "best_rmse": float(np.sqrt(min(outcome.curve.squared_error) / size)),
         "best_ber": min(wrong) / (size * bits),
+        "flops": outcome.flops,
     }
 
 

@@ -1,8 +1,11 @@
-"""Command line: `lossless-inr run | rerun | data | list`, thin calls into the rooms."""
+"""Command line: `lossless-inr run | plan | rerun | data | list`, thin calls into the rooms."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +23,7 @@ app = typer.Typer(
 )
 
 INTERRUPTED = 130
+OUT_OF_TIME = 3
 KINDS = ("networks", "representations", "recipes", "signals", "datasets", "experiments")
 
 
@@ -52,9 +56,17 @@ def _other_run() -> int | None:
 
 @app.command()
 def run(
-    scale: Annotated[str, typer.Option(help="smoke, quick, fetched, miniature or paper.")] = "",
+    scale: Annotated[
+        str, typer.Option(help="smoke, quick, fetched, miniature, miniature-full or paper.")
+    ] = "",
     only: Annotated[
         list[str] | None, typer.Option(help="An experiment, e.g. table3; repeat for more.")
+    ] = None,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Only show the fits that are finished.")
+    ] = False,
+    hours: Annotated[
+        float | None, typer.Option(min=0.001, help="Stop after so long; run again to go on.")
     ] = None,
     configfile: Annotated[Path, typer.Option(help="Settings.")] = Path("config/config.yaml"),
     snakemake_arguments: Annotated[
@@ -65,14 +77,17 @@ def run(
 
     Checks config and specs first, so that bad input is one line before any job; clears the lock
     that a killed run leaves behind; then hands over to Snakemake. A rerun goes on where the last
-    run stopped.
+    run stopped. With --hours, a long scale is run in pieces: what is left is estimated first, and
+    a piece that ends by its time exits with 3. A dry run (-- -n) ends with FLOPs and GPU hours.
 
     Example: lossless-inr run --scale quick -- --cores 1
     """
     if not Path("Snakefile").is_file():
         raise UserError("no Snakefile here; run this in the project's top folder")
     changes = ({"scale": scale} if scale else {}) | ({"only": only} if only else {})
-    plan = _load_plan(changes, configfile)
+    plan = _load_plan(changes | ({"partial": True} if partial else {}), configfile)
+    if hours is not None:
+        typer.echo(_pieces(plan, hours))
     from filelock import FileLock, Timeout
 
     Path(".snakemake").mkdir(exist_ok=True)
@@ -87,12 +102,24 @@ def run(
             command = [sys.executable, "-m", "snakemake", "--configfile", str(configfile)]
             command += ["--config", f"scale={plan.scale}"]
             command += [f"only={json.dumps(only)}"] if only else []
+            command += ["partial=true"] if partial else []
             locks = Path(".snakemake/locks")
             if locks.is_dir() and any(locks.iterdir()):
                 subprocess.run([*command, "--unlock", "--quiet", "all"], check=True)
-            code = _run_to_end([*command, *(snakemake_arguments or [])])
+            code = _run_to_end([*command, *(snakemake_arguments or [])], hours)
     except Timeout:
         raise UserError("another run already works in this folder; wait for it") from None
+    if code == OUT_OF_TIME:
+        done = len(plan.all_fits) - len(_unfinished(plan))
+        typer.echo(
+            f"stopped after {hours:g} h, as asked: {done} of {len(plan.all_fits)} fits are "
+            "finished; the same command goes on, --partial shows them"
+        )
+        raise typer.Exit(OUT_OF_TIME)
+    if {"-n", "--dry-run", "--dryrun"} & set(snakemake_arguments or []):
+        from lossless_inr.experiments.estimate import as_text
+
+        typer.echo("\n" + as_text(plan))
     if code != 0:
         typer.echo(
             "error: the run did not finish; see above, then run the same command again", err=True
@@ -103,15 +130,67 @@ def run(
         typer.echo(f"\nReport: {report}")
 
 
-def _run_to_end(command: list[str]) -> int:
-    """Run Snakemake; on Ctrl-C wait until its jobs have stopped, instead of leaving them behind."""
+def _unfinished(plan) -> list:
+    results = Path("results") / plan.scale
+    return [fit for fit in plan.all_fits if not (results / fit.folder / "record.json").is_file()]
+
+
+def _pieces(plan, hours: float) -> str:
+    """What is left of a scale, in hours and in pieces."""
+    import os
+
+    from lossless_inr.experiments.estimate import local_hours
+
+    left, cores = _unfinished(plan), os.cpu_count() or 1
+    base = plan.scale.removesuffix("-full")
+    estimate = local_hours(left, cores, Path(f"results/reference/{base}/records.jsonl"))
+    text = f"{len(left)} of {len(plan.all_fits)} fits are left"
+    if estimate is not None:
+        text += (
+            f": at most about {estimate:.1f} h on {cores} cores (estimated from the committed "
+            f"records), {math.ceil(estimate / hours)} pieces of {hours:g} h"
+        )
+    return text
+
+
+def _run_to_end(command: list[str], hours: float | None = None) -> int:
+    """Run Snakemake; on Ctrl-C wait until its jobs have stopped, instead of leaving them behind.
+
+    After `hours` it is stopped as Ctrl-C would, and OUT_OF_TIME returned.
+    """
+    import psutil
+
     process = subprocess.Popen(command)
+    timeout = None if hours is None else hours * 3600
     while True:
         try:
-            return process.wait()
+            code = process.wait(timeout)
+            return code if timeout is not None or hours is None else OUT_OF_TIME
         except KeyboardInterrupt:
             # The terminal has sent the signal to Snakemake too.
             continue
+        except subprocess.TimeoutExpired:
+            timeout = None
+            family = psutil.Process(process.pid)
+            for member in (*family.children(recursive=True), family):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    member.send_signal(signal.SIGINT)
+
+
+@app.command()
+def plan(
+    scale: Annotated[str, typer.Option(help="As for run.")] = "",
+    only: Annotated[list[str] | None, typer.Option(help="As for run.")] = None,
+    configfile: Annotated[Path, typer.Option(help="Settings.")] = Path("config/config.yaml"),
+) -> None:
+    """Count the fits of a scale and estimate their FLOPs and GPU hours; nothing is run.
+
+    Example: lossless-inr plan --scale paper
+    """
+    from lossless_inr.experiments.estimate import as_text
+
+    changes = ({"scale": scale} if scale else {}) | ({"only": only} if only else {})
+    typer.echo(as_text(_load_plan(changes, configfile)))
 
 
 @app.command()

@@ -16,6 +16,7 @@ from lossless_inr.experiments.spec import (
     Config,
     Experiment,
     ExperimentScale,
+    Extension,
     Selection,
     Shape,
     as_list,
@@ -32,6 +33,8 @@ FEWEST_SHARDS, FITS_PER_SHARD = 4, 20
 # Parameters per bit of the paper's network (512 wide, 5 hidden layers, 3 inputs, 3 outputs:
 # 1,316,867 parameters) on a 256x256 RGB image of 8 and of 16 bits.
 PAPER_PARAMETERS = 1_316_867
+# `kodak/32x32/kodim05 | nothing`: left out where its file is not here.
+NOTHING = "nothing"
 # What the representations are tested for.
 MAX_FITTED_BITS = 16
 PAPER_RATIO = {n: PAPER_PARAMETERS / (256 * 256 * 3 * n) for n in (8, 16)}
@@ -188,6 +191,10 @@ class Plan:
         Per experiment, in the order of its spec.
     cells : dict of str to dict
         Per experiment that declares fits: digest of a fit -> row of the printed table.
+    left_out : set of str
+        Signals `set/size/*` of sets whose names are not here yet.
+    planned : dict of str to int
+        Number of fits per experiment, before a partial plan drops those without a record.
     """
 
     def __init__(self, config: Config, root: Path = Path(".")):
@@ -198,29 +205,48 @@ class Plan:
         every = self._only(every, config.only)
         self.experiments = {n: e for n, e in every.items() if e.at(self.scale) is not None}
         if not self.experiments:
-            scales = sorted({s for e in every.values() for s in (*e.scales, *e.select)})
+            scales = sorted({s for e in every.values() for s in e.at_scales})
             raise UserError(
                 f"no experiment in {config.experiments} has scale '{self.scale}'"
                 f" (they have: {', '.join(scales)})"
             )
         self.fits: dict[str, list[FitSpec]] = {}
         self.cells: dict[str, dict[str, str]] = {}
+        self.left_out: set[str] = set()
         self._store = Store(self.catalog, config.fetch.mirror or None)
         for name, experiment in self.experiments.items():
-            if self.scale in experiment.scales:
-                where = f"{config.experiments}/{name}.yaml: scales.{self.scale}"
-                self.fits[name], self.cells[name] = self._expand(
-                    experiment.scales[self.scale], where
-                )
+            content = experiment.at(self.scale)
+            key = "extend" if isinstance(content, Extension) else "scales"
+            where = f"{config.experiments}/{name}.yaml: {key}.{self.scale}"
+            if isinstance(content, Extension):
+                content = self._extended(experiment.scales[content.extends], content, where)
+            if isinstance(content, ExperimentScale):
+                self.fits[name], self.cells[name] = self._expand(content, where)
         for name, experiment in self.experiments.items():
             if self.scale in experiment.select:
                 where = f"{config.experiments}/{name}.yaml: select.{self.scale}"
                 self.fits[name] = self._select(experiment.select[self.scale], where)
+        self.planned = {name: len(fits) for name, fits in self.fits.items()}
+        if config.partial:
+            self._keep_finished(root / "results" / self.scale)
+
+    def _keep_finished(self, results: Path) -> None:
+        """Drop fits without a record, and experiments that have none left."""
+        for name, fits in list(self.fits.items()):
+            self.fits[name] = [f for f in fits if (results / f.folder / "record.json").is_file()]
+            if not self.fits[name]:
+                del self.fits[name], self.experiments[name]
+                self.cells.pop(name, None)
+        if not self.fits:
+            raise UserError(f"partial: no fit of scale '{self.scale}' has a record in {results}")
 
     def _only(self, every: dict[str, Experiment], names: list[str]) -> dict[str, Experiment]:
-        """The experiments named, and those whose fits they show; all if none is named."""
+        """The experiments named, and those whose fits they show.
+
+        Without a name, all but those that run on request only.
+        """
         kept = {}
-        for name in names or every:
+        for name in names or [n for n, e in every.items() if not e.on_request]:
             if name not in every:
                 raise UserError(f"only: unknown experiment '{name}'{suggest(name, every)}")
             content = every[name].at(self.scale)
@@ -231,22 +257,55 @@ class Plan:
             kept[name] = every[name]
         return kept
 
+    def _extended(
+        self, scale: ExperimentScale, extension: Extension, where: str
+    ) -> ExperimentScale:
+        """A scale whose blocks have more signals, of the sizes and depths they have, and seeds."""
+
+        def kind_of(name: str) -> tuple:
+            entry, size = self.catalog.find(name)
+            return entry.prepared_shape(size), entry.bits
+
+        def wider(names: list[str]) -> list[str]:
+            own = {kind_of(name) for name in names}
+            return list(dict.fromkeys([*names, *(n for n in more if kind_of(n) in own)]))
+
+        try:
+            more = self._named(extension.signals)
+            blocks = []
+            for block in scale.fits:
+                names = scale.signals if block.signals == "all" else as_list(block.signals)
+                changes = {
+                    "signals": wider(self._named(names)),
+                    "seeds": max(block.seeds, extension.seeds),
+                }
+                blocks.append(block.model_copy(update=changes))
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from None
+        return scale.model_copy(update={"fits": blocks})
+
     def _named(self, names: list[str]) -> list[str]:
         """Signals with `set/size/*` written out; a set whose names are not here yet is left out."""
         found: list[str] = []
         for name in names:
             if not name.endswith("/*"):
-                found.append(self._at_hand(name))
+                found += [chosen] if (chosen := self._at_hand(name)) != NOTHING else []
                 continue
             group, size = name.split("/")[:2]
             if group in self.catalog.unlisted:
-                LOG.warning("%s: left out; its names come with: make data DATASET=%s", name, group)
+                if name not in self.left_out:
+                    LOG.warning(
+                        "%s: left out; its names come with: make data DATASET=%s", name, group
+                    )
+                self.left_out.add(name)
                 continue
             found += [f"{group}/{size}/{entry.name}" for entry in self.catalog.of_set(group)]
         return found
 
     def _at_hand(self, names: str) -> str:
         """One of `first | second | ...`: the first whose file is here, else the last."""
+        if names.strip() == NOTHING:
+            raise UserError("'nothing' alone is no signal; write: signal | nothing")
         choices = [name.strip() for name in names.split("|")]
         for name in choices[:-1]:
             if self._store.at_hand(self.catalog.find(name)[0]):
@@ -267,9 +326,14 @@ class Plan:
             networks = (
                 registry.names("network") if block.network == "all" else as_list(block.network)
             )
+            forms = (
+                registry.names("representation")
+                if block.representation == "all"
+                else as_list(block.representation)
+            )
             for signal in signals:
                 for network in networks:
-                    for representation in as_list(block.representation):
+                    for representation in forms:
                         for recipe in as_list(block.recipe):
                             for seed in range(block.seeds):
                                 fit = self._fit(

@@ -12,7 +12,8 @@ from lossless_inr.analysis.printed import printed_cells
 from lossless_inr.errors import UserError, suggest
 from lossless_inr.schema import Strict, load
 
-SCALES = ("smoke", "quick", "fetched", "miniature", "paper")
+SCALES = ("smoke", "quick", "fetched", "miniature", "miniature-full", "paper")
+Scale = Literal["smoke", "quick", "fetched", "miniature", "miniature-full", "paper"]
 Names = str | Annotated[list[str], Field(min_length=1)]
 
 
@@ -46,8 +47,9 @@ class FetchConfig(Strict):
 class Config(Strict):
     """`config/config.yaml`; every key is explained there."""
 
-    scale: Literal["smoke", "quick", "fetched", "miniature", "paper"] = "quick"
+    scale: Scale = "quick"
     only: list[str] = []
+    partial: bool = False
     datasets: str = "config/datasets.tsv"
     experiments: str = "config/experiments"
     recipes: str = "config/recipes"
@@ -72,11 +74,12 @@ class Shape(Strict):
 class FitBlock(Strict):
     """Fits of an experiment: the product of every name listed, times `seeds`.
 
-    `network` and `signals` may be `all`. `network_parameters` and `representation_parameters` need
-    a single network and representation. `shape` is that of the scale, or the network's own where
-    its authors have one, unless it is given here. With `equal_flops`, `iterations` counts those of
-    the paper's bit-plane form, and each fit gets as many as cost the same FLOPs. `cell` names the
-    row of the printed table that these fits answer to; `{network}` in it is the network.
+    `network`, `representation` and `signals` may be `all`. `network_parameters` and
+    `representation_parameters` need a single network and representation. `shape` is that of the
+    scale, or the network's own where its authors have one, unless it is given here. With
+    `equal_flops`, `iterations` counts those of the paper's bit-plane form, and each fit gets as
+    many as cost the same FLOPs. `cell` names the row of the printed table that these fits answer
+    to; `{network}` in it is the network.
     """
 
     signals: NameList
@@ -96,12 +99,24 @@ class ExperimentScale(Strict):
     """What an experiment fits at one scale; `all` in a block's `signals` means `signals`.
 
     A signal may be written as `kodak/32x32/kodim05 | skimage/32x32/coffee`: the first whose file
-    is here or in the mirror, else the last.
+    is here or in the mirror, else the last; `| nothing` leaves it out instead.
     """
 
     shape: Shape = Shape()
     signals: Annotated[list[str], Field(min_length=1), AfterValidator(_distinct)]
     fits: Annotated[list[FitBlock], Field(min_length=1)]
+
+
+class Extension(Strict):
+    """The fits of another scale of the same experiment, with more signals and more seeds.
+
+    Every block takes each of `signals` that has the shape and bit depth of one of its own, beside
+    its own; and at least `seeds` seeds.
+    """
+
+    extends: str
+    signals: Annotated[list[str], AfterValidator(_distinct)] = []
+    seeds: Annotated[int, Field(ge=1, le=1000)] = 1
 
 
 class Selection(Strict):
@@ -126,7 +141,9 @@ class Beside(Strict):
 class Experiment(Strict):
     """`config/experiments/<name>.yaml`: a table or figure, and the fits it is made of.
 
-    Either `scales` (it declares its fits) or `select` (per scale, it shows fits of another).
+    Either `scales` (it declares its fits; `extend` widens one of them to another scale) or
+    `select` (per scale, it shows fits of another). One that is `on_request` runs only when it is
+    named: `make matrix`, or `only: [matrix]` in the config.
     """
 
     title: str
@@ -134,12 +151,19 @@ class Experiment(Strict):
     published: str | None = None
     beside: list[Beside] = []
     layout: Literal["table", "convergence", "planes", "errors", "bits", "capacity", "bound"]
+    on_request: bool = False
     scales: dict[str, ExperimentScale] = {}
+    extend: dict[str, Extension] = {}
     select: dict[str, Selection] = {}
 
-    def at(self, scale: str) -> ExperimentScale | Selection | None:
+    def at(self, scale: str) -> ExperimentScale | Extension | Selection | None:
         """What this experiment does at a scale, if anything."""
-        return self.scales.get(scale) or self.select.get(scale)
+        return self.scales.get(scale) or self.extend.get(scale) or self.select.get(scale)
+
+    @property
+    def at_scales(self) -> list[str]:
+        """Scales at which it does something."""
+        return [*self.scales, *self.extend, *self.select]
 
 
 def as_list(names: str | list[str]) -> list[str]:
@@ -161,9 +185,17 @@ def load_experiments(folder: Path) -> dict[str, Experiment]:
         experiment = load(Experiment, path)
         if bool(experiment.scales) == bool(experiment.select):
             raise UserError(f"{path}: give either 'scales' (its own fits) or 'select', not both")
-        for scale in (*experiment.scales, *experiment.select):
+        for scale in experiment.at_scales:
             if scale not in SCALES:
                 raise UserError(f"{path}: unknown scale '{scale}'{suggest(scale, SCALES)}")
+        for scale, extension in experiment.extend.items():
+            if scale in experiment.scales:
+                raise UserError(f"{path}: '{scale}' is under 'scales' and under 'extend'")
+            if extension.extends not in experiment.scales:
+                hint = suggest(extension.extends, experiment.scales)
+                raise UserError(
+                    f"{path}: extend.{scale}.extends: no scale '{extension.extends}' here{hint}"
+                )
         for scale, block in experiment.scales.items():
             for number, fits in enumerate(block.fits):
                 where = f"{path}: scales.{scale}.fits[{number}]"
@@ -179,7 +211,7 @@ def load_experiments(folder: Path) -> dict[str, Experiment]:
             if source is None:
                 known = suggest(selection.experiment, experiments)
                 raise UserError(f"{where}: unknown experiment '{selection.experiment}'{known}")
-            if scale not in source.scales:
+            if scale not in (*source.scales, *source.extend):
                 raise UserError(
                     f"{where}: '{selection.experiment}' declares no fits at scale '{scale}'"
                 )
@@ -220,11 +252,15 @@ def _check_names(fits: FitBlock, where: str) -> None:
     try:
         for name in networks:
             registry.check("network", name)
-        for name in as_list(fits.representation):
+        for name in [] if fits.representation == "all" else as_list(fits.representation):
             registry.check("representation", name)
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
-    forms = as_list(fits.representation)
+    forms = (
+        registry.names("representation")
+        if fits.representation == "all"
+        else as_list(fits.representation)
+    )
     for kind, names in (("network", networks), ("representation", forms)):
         given = getattr(fits, f"{kind}_parameters")
         if given and len(names) != 1:
