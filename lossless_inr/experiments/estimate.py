@@ -53,8 +53,8 @@ def printed_iterations(plan: Plan, name: str) -> dict[str, float]:
     printed = printed[(printed.table == experiment.published) & (printed.metric == "iterations")]
     found = {}
     for fit in plan.fits[name]:
-        sets = [b.set for b in experiment.beside if (b.kind, b.bits) == (fit.kind, fit.bits)]
-        row = printed[printed.set.isin(sets) & (printed.row == cells.get(fit.digest))]
+        beside = experiment.printed_set(fit.signal, fit.kind, fit.bits, plan.scale)
+        row = printed[(printed.set == beside) & (printed.row == cells.get(fit.digest))]
         if len(row) == 1:
             found[fit.digest] = float(row.value.iloc[0])
     return found

@@ -23,8 +23,9 @@ from lossless_inr.experiments.spec import (
     load_experiments,
 )
 from lossless_inr.fitting import digests
+from lossless_inr.fitting.forms import check_parameters, passes_per_iteration
 from lossless_inr.fitting.recipe import Recipe, load_recipes
-from lossless_inr.fitting.record import FitSpec, passes_per_iteration
+from lossless_inr.fitting.record import FitSpec
 
 LOG = logging.getLogger(__name__)
 # Shards, where the config leaves their number open: each costs about 3 s to start, and the last
@@ -99,7 +100,7 @@ def plan_fit(
     Raises
     ------
     UserError
-        If the signal is unknown or the recipe does not apply.
+        If the signal is unknown, the recipe does not apply, or a parameter cannot be.
     """
     entry, size = catalog.find(signal)
     samples = entry.prepared_shape(size)
@@ -120,6 +121,7 @@ def plan_fit(
             ("representation", representation, representation_parameters),
         )
     }
+    check_parameters(representation, parameters["representation"], entry.bits)
     passes = passes_per_iteration(
         representation, parameters["representation"], entry.bits, samples[-1]
     )
@@ -222,6 +224,7 @@ class Plan:
                 content = self._extended(experiment.scales[content.extends], content, where)
             if isinstance(content, ExperimentScale):
                 self.fits[name], self.cells[name] = self._expand(content, where)
+                self._check_beside(experiment, f"{config.experiments}/{name}.yaml")
         for name, experiment in self.experiments.items():
             if self.scale in experiment.select:
                 where = f"{config.experiments}/{name}.yaml: select.{self.scale}"
@@ -256,6 +259,30 @@ class Plan:
                 kept[content.experiment] = every[content.experiment]
             kept[name] = every[name]
         return kept
+
+    def _check_beside(self, experiment: Experiment, where: str) -> None:
+        """Refuse a printed data set that no signal of any scale stands beside."""
+        if not experiment.beside:
+            return
+        names = [
+            choice.strip()
+            for scale in experiment.scales.values()
+            for block in scale.fits
+            for name in (scale.signals if block.signals == "all" else as_list(block.signals))
+            for choice in name.split("|")
+        ]
+        sets = {name.split("/")[0] for name in names}
+        kinds = set()
+        for name in names:
+            if name != NOTHING and not name.endswith("/*"):
+                entry, _ = self.catalog.find(name)
+                kinds.add((entry.kind, entry.bits))
+        for number, beside in enumerate(experiment.beside):
+            if beside.set not in sets and (beside.kind, beside.bits) not in kinds:
+                raise UserError(
+                    f"{where}: beside[{number}]: no signal is of the set '{beside.set}', and none "
+                    f"is a {beside.kind} of {beside.bits} bits: no fit would answer to it"
+                )
 
     def _extended(
         self, scale: ExperimentScale, extension: Extension, where: str
