@@ -102,7 +102,7 @@ def run(
             command = [sys.executable, "-m", "snakemake", "--configfile", str(configfile)]
             command += ["--config", f"scale={plan.scale}"]
             command += [f"only={json.dumps(only)}"] if only else []
-            command += ["partial=true"] if partial else []
+            command += ["partial=True"] if partial else []
             locks = Path(".snakemake/locks")
             if locks.is_dir() and any(locks.iterdir()):
                 subprocess.run([*command, "--unlock", "--quiet", "all"], check=True)
