@@ -152,8 +152,8 @@ class Experiment(Strict):
     """`config/experiments/<name>.yaml`: a table or figure, and the fits it is made of.
 
     Either `scales` (it declares its fits; `extend` widens one of them to another scale) or
-    `select` (per scale, it shows fits of another, and `more`). One that is `on_request` runs only when it is
-    named: `make matrix`, or `only: [matrix]` in the config.
+    `select` (per scale, it shows fits of another, and `more`). One that is `on_request` runs only
+    when it is named: `make matrix`, or `only: [matrix]` in the config.
     """
 
     title: str

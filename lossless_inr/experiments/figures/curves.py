@@ -115,66 +115,65 @@ def convergence(fits: pd.DataFrame, results: Path, prepared: Path):
 def profile(fits: pd.DataFrame, results: Path, prepared: Path):
     """Share of signals that are lossless within so many FLOPs, a panel per bit depth.
 
-    A signal's cost is the median over its seeds. An open marker stands where the budget of a
-    signal ended before it was lossless: beyond the first, a line is a lower limit.
+    A signal's cost is the median over its seeds. Below stand the budgets of signals that ended
+    before they were lossless, a row per method: beyond its first, a line is a lower limit.
     """
     fits = longest_runs(fits, results)
     names = style.method_names(fits)
     looks = style.method_styles(fits, names)
     depths = sorted(set(fits.bits))
     figure, axes = plt.subplots(
-        1,
+        2,
         len(depths),
-        figsize=(style.WIDTH, 2.6 + 0.085 * len(looks)),
+        figsize=(style.WIDTH, 3.4 + 0.085 * len(looks)),
+        height_ratios=[2.6, 1],
         squeeze=False,
-        sharey=True,
+        sharex="col",
+        sharey="row",
         layout="constrained",
     )
     data = []
-    for axis, bits in zip(axes[0], depths, strict=True):
+    for (above, below), bits in zip(axes.T, depths, strict=True):
         chosen = fits[fits.bits == bits].assign(method=names)
         steps = performance_profile(chosen, "flops", by="method")
-        starts = steps.cost[steps.cost > 0]
-        left = float(starts.min()) / 2
-        here = [name for name in looks if name in set(chosen.method)]
-        for rank, name in enumerate(here):
-            line, signals = (
-                steps[steps.method == name],
-                per_signal(chosen[chosen.method == name], "flops"),
-            )
-            look = looks[name]
-            # Lines that lie on each other are moved apart by less than a line's share.
-            lift = 0.012 * (rank - (len(here) - 1) / 2)
-            x = line.cost.clip(lower=left)
-            axis.step(x, line.share + lift, where="post", color=look["color"], ls=look["ls"])
-            solved = line[1:][line.share.diff()[1:] > 0]
-            axis.plot(
-                solved.cost, solved.share + lift, color=look["color"], marker=look["marker"],
-                ms=4.5, ls="",
-            )  # fmt: skip
-            missed = signals.time[signals.censored].to_numpy()
+        row = 0
+        for name, look in looks.items():
+            if name not in set(chosen.method):
+                continue
+            signals = per_signal(chosen[chosen.method == name], "flops").reset_index()
+            line = steps[steps.method == name]
+            marks = {"color": look["color"], "marker": look["marker"], "ms": 4.5}
+            rises = line[line.share.diff() > 0]
+            if len(rises):
+                # From the first rise on: before it, every line lies on the axis.
+                first, last = rises.cost.iloc[0], line.cost.iloc[-1]
+                above.step(
+                    [first, *rises.cost, last], [0, *rises.share, rises.share.iloc[-1]],
+                    where="post", color=look["color"], ls=look["ls"],
+                )  # fmt: skip
+                above.plot(rises.cost, rises.share, ls="", **marks)
+            missed = signals[signals.censored]
             if len(missed):
-                at = [float(line.share[line.cost <= cost].iloc[-1]) for cost in missed]
-                axis.plot(
-                    missed,
-                    np.add(at, lift),
-                    color=look["color"],
-                    marker=look["marker"],
-                    ms=4.5,
-                    **style.OPEN,
-                )
-            ended = signals.reset_index()[["signal", "time", "censored"]]
+                row -= 1
+                for cost, count in missed.time.value_counts().items():
+                    below.plot(cost, row, **marks | style.OPEN)
+                    if count > 1:
+                        below.annotate(
+                            f"×{count}", (cost, row), xytext=(5, 0), va="center",
+                            textcoords="offset points", fontsize=style.SMALL,
+                        )  # fmt: skip
             data.append(line.assign(bits=bits, what="share"))
-            data.append(
-                ended.rename(columns={"time": "cost"}).assign(
-                    method=name, bits=bits, what="signal", n=len(ended)
-                )
-            )
+            signals = signals[["signal", "time", "censored"]].rename(columns={"time": "cost"})
+            data.append(signals.assign(method=name, bits=bits, what="signal", n=len(signals)))
         count = chosen.signal.nunique()
-        axis.set_title(f"{bits} bit, {count} signal{'s' if count > 1 else ''}")
-        axis.set(xscale="log", xlabel="FLOPs", ylim=(-0.1, 1.1), xlim=(left, None))
-        axis.grid(True, which="major")
+        above.set_title(f"{bits} bit, {count} signal{'s' if count > 1 else ''}")
+        above.set(xscale="log", ylim=(-0.03, 1.05))
+        below.set(xlabel="FLOPs", yticks=[])
+        below.margins(x=0.08, y=0.15)
+        for axis in (above, below):
+            axis.grid(True, which="major")
     axes[0][0].set_ylabel("share of signals lossless")
-    style.legend(figure, style.method_handles(looks), unfilled="a signal's budget ended here")
+    axes[1][0].set_ylabel("budget\nended")
+    style.legend(figure, style.method_handles(looks), unfilled="budget of a signal that was not")
     columns = ["what", "bits", "method", "cost", "share", "n", "signal", "censored"]
     return figure, pd.concat(data, ignore_index=True)[columns]

@@ -62,10 +62,9 @@ class Panel:
 
 
 def panels_of(fits: pd.DataFrame, signal: Signal, results: Path, which: str) -> list[Panel]:
-    """The original and what each fit of a signal decoded to, in the paper's order."""
+    """The original and what each fit of a signal decoded to."""
     truth = signal.samples.astype(np.int64)
     panels = [Panel("original", truth, truth, signal.bits)]
-    fits = style.in_printed_order(fits)
     names = style.method_names(fits)
     if fits.seed.nunique() > 1:
         names = names + ", seed " + fits.seed.astype(str)
@@ -113,7 +112,8 @@ def pixel_data(panels: list[Panel], name: str) -> pd.DataFrame:
     places = np.indices(truth.shape).reshape(truth.ndim, -1)
     keys = ["row", "column", "channel"] if truth.ndim == 3 else ["row", "channel"]
     shown = {panel.title: panel.samples.reshape(-1) for panel in panels}
-    samples = pd.DataFrame({"signal": name, "quantity": "sample"} | dict(zip(keys, places)) | shown)
+    start = {"signal": name, "quantity": "sample"}
+    samples = pd.DataFrame(start | dict(zip(keys, places, strict=True)) | shown)
     facts = {panel.title: panel.facts() for panel in panels[1:]}
     numbers = pd.DataFrame(facts, dtype=object)
     numbers = numbers.rename_axis("quantity").reset_index().assign(signal=name)
@@ -188,6 +188,7 @@ def _height(panels: list[Panel], kind: str, planes: list[int]) -> float:
 
 
 def _gallery(fits, results, prepared, which: str, planes_of: Callable[[int], list[int]]):
+    fits = style.in_printed_order(fits)
     signals = {name: Signal.load(prepared / f"{name}.npz") for name in dict.fromkeys(fits.signal)}
     panels = {
         name: panels_of(fits[fits.signal == name], signal, results, which)

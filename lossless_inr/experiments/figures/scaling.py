@@ -57,6 +57,7 @@ def capacity(fits: pd.DataFrame, results: Path, prepared: Path):
             xscale="log", yscale="log", xlabel="parameters per bit of the signal", ylabel=label
         )
         axis.grid(True, which="major")
+        style.label_log_axis(axis, "xy")
         for ratio, text in ((0.84, "paper, 8 bit"), (0.42, "paper, 16 bit")):
             axis.axvline(ratio, color="0.5", lw=0.8, ls=":")
             axis.annotate(
@@ -81,8 +82,8 @@ def _bound_panel(axis) -> pd.DataFrame:
     ):
         axis.plot(line.n, line.value, color="k", ls=dashes, marker=marker, ms=2.5, label=f"d = {d}")
     axis.annotate(
-        "bit planes\n(d = 3, n = 1)", (1, float(upper_bound(1, 3))), xytext=(18, -4),
-        textcoords="offset points", fontsize=style.SMALL, va="center",
+        "bit planes:\nd = 3, n = 1", (1, float(upper_bound(1, 3))), xytext=(0.97, 0.05),
+        textcoords="axes fraction", fontsize=style.SMALL, ha="right", va="bottom",
         arrowprops={"arrowstyle": "-", "lw": 0.6},
     )  # fmt: skip
     axis.set(yscale="log", ylabel="bound U(n) / C on the size")
@@ -114,6 +115,7 @@ def _measured_panels(axes, fits: pd.DataFrame) -> tuple[pd.DataFrame, list]:
         axis.set(xscale="log", yscale="log", ylabel=label)
         axis.set_xticks(sorted(set(fits.n)), [str(n) for n in sorted(set(fits.n))])
         axis.xaxis.minorticks_off()
+        style.label_log_axis(axis)
     handles = [plt.Line2D([], [], ms=4, **look | {"ls": "-"}) for look in looks.values()]
     if (fits.reading == "all together").any():
         text = "all networks together have one's parameters"
@@ -127,16 +129,16 @@ def _maps(part, fits: pd.DataFrame, results: Path, prepared: Path) -> pd.DataFra
     name = fits.signal.iloc[0]
     signal = Signal.load(prepared / f"{name}.npz")
     panels = panels_of(fits.sort_values("n"), signal, results, "last")
-    sizes = ["", *(f"n = {n}" for n in sorted(fits.n))]
     axes = part.subplots(2, len(panels), squeeze=False)
     part.suptitle(style.wrapped(f"{signal.title} after {MAPS_AT:,} iterations", style.WIDTH, 8))
     image = None
-    for (above, below), panel, size in zip(axes.T, panels, sizes, strict=True):
+    for (above, below), panel in zip(axes.T, panels, strict=True):
         for axis in (above, below):
             axis.set_axis_off()
         pixels = picture(panel.samples, panel.truth, panel.bits)
         above.imshow(pixels, cmap="gray", vmin=0, vmax=1)
-        above.set_title(size or panel.title, fontsize=7)
+        title = panel.title if panel.fit is None else f"n = {panel.fit.n}"
+        above.set_title(title, fontsize=7)
         if panel.fit is not None:
             image = show_error(below, panel)
             outcome = panel.outcome()

@@ -19,6 +19,7 @@ from lossless_inr import registry
 matplotlib.use("svg")
 import matplotlib.pyplot as plt
 import seaborn as sns
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 # Drawn at the width of a printed page, so that the sizes below are those on paper.
 WIDTH = 7.0
@@ -40,7 +41,7 @@ RC = {
 }
 DPI = 200
 STAR = {"marker": "*", "ms": 8, "mec": "k", "mew": 0.4, "ls": "", "zorder": 4, "clip_on": False}
-OPEN = {"mfc": "w", "mew": 1.0, "ls": "", "zorder": 3}
+OPEN = {"mfc": "none", "mew": 1.0, "ls": "", "zorder": 3}
 
 # The ten colours of seaborn's colour-blind safe palette, and black.
 _BLUE, _ORANGE, _GREEN, _RED, _PINK, _BROWN, _ROSE, _GREY, _YELLOW, _SKY = sns.color_palette(
@@ -94,12 +95,12 @@ def plain(text: str) -> str:
 
 
 def wrapped(text: str, inches: float, size: float = SMALL, lines: int = 4) -> str:
-    """Text in lines that fit into a width, and no more of them than `lines`.
+    r"""Text in lines that fit into a width, and no more of them than `lines`.
 
     Examples
     --------
     >>> wrapped("Gauss + bit planes, published", 0.9)
-    'Gauss + bit\\nplanes,\\npublished'
+    'Gauss + bit\nplanes,\npublished'
     """
     # DejaVu Sans is 0.56 of its size wide on average, capitals and figures more.
     width = max(8, int(inches * 72 / (0.58 * size)))
@@ -200,6 +201,25 @@ def signal_styles(fits: pd.DataFrame) -> dict[str, dict]:
         }
         for k, (_, fit) in enumerate(first.iterrows())
     }
+
+
+def label_log_axis(axis, letters: str = "y") -> None:
+    """Ticks at 1, 2 and 5 of each decade, for axes that may span less than one."""
+    for letter in letters:
+        side = getattr(axis, f"{letter}axis")
+        side.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
+        side.set_major_formatter(
+            FuncFormatter(
+                lambda value, _: (
+                    f"{value:.0e}".replace("e+", "e")
+                    if value >= 1e6
+                    else f"{value:,.3g}"
+                    if value < 1000
+                    else f"{value:,.0f}"
+                )
+            )
+        )
+        side.set_minor_formatter(NullFormatter())
 
 
 def legend(figure, handles: list, *, star: str = "", unfilled: str = "") -> None:
