@@ -29,6 +29,8 @@ LAYOUTS = {
     "capacity": capacity,
 }
 NAMED = 4  # fits that are missing, by name
+# What the data say of a fit that is not drawn.
+ABSENT = ["signal", "method", "seed", "status"]
 
 
 def _note(planned: int, table: pd.DataFrame, reasons: pd.Series) -> str:
@@ -45,12 +47,11 @@ def _note(planned: int, table: pd.DataFrame, reasons: pd.Series) -> str:
     return style.wrapped(" ".join(sentences), style.WIDTH, 8, lines=8)
 
 
-def _nothing(planned: int):
-    """A figure that says that there is nothing to draw."""
+def _nothing(text: str):
+    """A figure that says why there is nothing to draw."""
     figure = style.plt.figure(figsize=(style.WIDTH, 1.6), layout="constrained")
     axis = figure.subplots()
     axis.set(xticks=[], yticks=[])
-    text = f"no fit was run yet ({planned:,} planned)" if planned else "no fit was run yet"
     axis.text(0.5, 0.5, text, ha="center", va="center", transform=axis.transAxes)
     return figure
 
@@ -91,23 +92,10 @@ def draw(
     have = [digest for digest in wanted if digest in run]
     with style.plt.rc_context(style.RC):
         if have:
-            table = fits_table(fits, have)
-            reasons = pd.Series([why_absent(fit, results) for _, fit in table.iterrows()])
-            shown, absent = table[reasons == ""], table[reasons != ""]
-            note = _note(planned, table, reasons)
-            keys = ["signal", "method", "seed", "status"]
-            lines = absent.assign(method=style.method_names(absent))[keys]
-            if len(shown):
-                figure, data = LAYOUTS[layout](shown, results, prepared)
-                if len(absent):
-                    data = pd.concat([data.astype(object), lines.astype(object)])
-            else:
-                figure, data = style.plt.figure(figsize=(style.WIDTH, 1.6)), lines
-            if note:
-                title = figure.get_suptitle()
-                figure.suptitle(f"{note}\n{title}" if title else note)
+            figure, data = _draw(layout, fits_table(fits, have), planned, results, prepared)
         else:
-            figure, data = _nothing(planned), pd.DataFrame(columns=["signal", "method", "status"])
+            text = f"no fit was run yet ({planned:,} planned)" if planned else "no fit was run yet"
+            figure, data = _nothing(text), pd.DataFrame(columns=ABSENT)
         # Both files with one layout: finding it takes longer than drawing.
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
@@ -115,3 +103,20 @@ def draw(
         figure.savefig(png, dpi=style.DPI, metadata={"Software": None})
         style.plt.close(figure)
     data.to_csv(csv, index=False)
+
+
+def _draw(layout: str, table: pd.DataFrame, planned: int, results: Path, prepared: Path):
+    """Figure and data of the fits that can be drawn, and a word on those that cannot."""
+    reasons = pd.Series([why_absent(fit, results) for _, fit in table.iterrows()])
+    shown, absent = table[reasons == ""], table[reasons != ""]
+    note = _note(planned, table, reasons)
+    rows = absent.assign(method=style.method_names(absent))[ABSENT]
+    if shown.empty:
+        return _nothing(note), rows
+    figure, data = LAYOUTS[layout](shown, results, prepared)
+    if len(absent):
+        data = pd.concat([data.astype(object), rows.astype(object)])
+    if note:
+        title = figure.get_suptitle()
+        figure.suptitle(f"{note}\n{title}" if title else note)
+    return figure, data

@@ -174,6 +174,6 @@ def profile(fits: pd.DataFrame, results: Path, prepared: Path):
             axis.grid(True, which="major")
     axes[0][0].set_ylabel("share of signals lossless")
     axes[1][0].set_ylabel("budget\nended")
-    style.legend(figure, style.method_handles(looks), unfilled="budget of a signal that was not")
+    style.legend(figure, style.method_handles(looks), unfilled="budget of a signal not lossless")
     columns = ["what", "bits", "method", "cost", "share", "n", "signal", "censored"]
     return figure, pd.concat(data, ignore_index=True)[columns]

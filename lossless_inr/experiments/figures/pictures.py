@@ -194,7 +194,11 @@ def _gallery(fits, results, prepared, which: str, planes_of: Callable[[int], lis
         name: panels_of(fits[fits.signal == name], signal, results, which)
         for name, signal in signals.items()
     }
-    planes = {n: [] if s.kind == "audio" else planes_of(s.bits) for n, s in signals.items()}
+    # Bits of many methods would need more than a page.
+    planes = {
+        n: [] if s.kind == "audio" or len(panels[n]) > MOST_IMAGES else planes_of(s.bits)
+        for n, s in signals.items()
+    }
     heights = [_height(panels[n], signals[n].kind, planes[n]) for n in signals]
     legend = 0.35 if any(planes.values()) else 0.0
     figure = plt.figure(figsize=(style.WIDTH, sum(heights) + legend), layout="constrained")
@@ -234,7 +238,7 @@ def errors(fits: pd.DataFrame, results: Path, prepared: Path):
     """What each fit decodes to at its best RMSE, where it is wrong, and three bit-planes.
 
     Images: the picture, the largest absolute error over channels, and the highest, a middle and
-    the lowest plane. Sounds: the waveform above the residual.
+    the lowest plane, unless there are many methods. Sounds: the waveform above the residual.
     """
     return _gallery(fits, results, prepared, "best", _few)
 

@@ -82,7 +82,7 @@ def _bound_panel(axis) -> pd.DataFrame:
     ):
         axis.plot(line.n, line.value, color="k", ls=dashes, marker=marker, ms=2.5, label=f"d = {d}")
     axis.annotate(
-        "bit planes:\nd = 3, n = 1", (1, float(upper_bound(1, 3))), xytext=(0.97, 0.05),
+        "bit planes:\nd = 3, n = 1", (1, float(upper_bound(1, 3))), xytext=(0.93, 0.05),
         textcoords="axes fraction", fontsize=style.SMALL, ha="right", va="bottom",
         arrowprops={"arrowstyle": "-", "lw": 0.6},
     )  # fmt: skip

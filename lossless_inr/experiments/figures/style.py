@@ -1,8 +1,8 @@
 """One visual language for all figures: names, colours, dashes, markers and sizes.
 
-Colour and marker say the method's family: its network where it regresses values, its form where
-it predicts bits. Dashes and shade tell apart what a family is trained with. Both are the same in
-every figure, and either alone identifies a line, so a grey print loses nothing. A star ends a
+Colour and marker, each on its own, say the method's family: its network where it regresses values,
+its form where it predicts bits or digits. Dashes, and shades with them, tell apart how a family is
+trained. All are the same in every figure, and a grey print loses nothing. A star ends a
 curve that was lossless; where fits are points, full ones were lossless and open ones ended before.
 Where lines are signals, not methods, they are shades from dark to light.
 """
@@ -50,7 +50,7 @@ _BLUE, _ORANGE, _GREEN, _RED, _PINK, _BROWN, _ROSE, _GREY, _YELLOW, _SKY = sns.c
 _YELLOW = tuple(0.78 * c for c in _YELLOW)  # as it is, a thin line of it is lost on white
 _BLACK = (0.0, 0.0, 0.0)
 # In the order in which the paper prints its methods, the bit forms last. Digits and colour
-# channels share a colour with the table networks, which never stand beside them.
+# channels share colours with networks that never stand beside them.
 _FAMILIES = {
     "tanh_pe": (_GREY, "P"),
     "relu_pe": (_BROWN, "D"),
@@ -60,17 +60,19 @@ _FAMILIES = {
     "finer": (_GREEN, "s"),
     "instant_ngp": (_PINK, "<"),
     "diner": (_YELLOW, "H"),
-    "digits": (_PINK, "d"),
+    "digits of 1 bit": (_PINK, "d"),
+    "digits of 2 bits": (_BROWN, "X"),
+    "digits of 4 bits": (_YELLOW, "p"),
     "bitchannel": (_YELLOW, "p"),
     "bitplane": (_RED, ">"),
     "bithead": (_BLACK, "h"),
 }
 # What a file that someone dropped in gets; by name, so that it is the same in every figure.
 _OTHERS = [(_ROSE, "8"), (_ROSE, "X"), (_ROSE, "1"), (_ROSE, "2")]
-# Dashes and the share of white, by rank within a family.
+# Dashes and the share of white (of black below 0), by rank within a family.
 _LOOKS = [
     ("-", 0.0),
-    ((0, (4, 1.2)), 0.0),
+    ((0, (4, 1.2)), -0.3),
     ((0, (5, 1.2, 1, 1.2)), 0.3),
     ((0, (1, 1.1)), 0.3),
     ("-", 0.5),
@@ -117,12 +119,16 @@ def digit_bits(fit: pd.Series) -> int:
     return int(given.get("digit_bits", default))
 
 
+def _digits(fit: pd.Series) -> str:
+    n = digit_bits(fit)
+    return f"digits of {n} bit{'s' if n > 1 else ''}"
+
+
 def _base_name(fit: pd.Series) -> str:
     representation = _FORMS.get(fit.representation, f" + {fit.representation}")
     variant = fit.variant
     if fit.representation == "digits":
-        n = digit_bits(fit)
-        representation = f" + digits of {n} bit{'s' if n > 1 else ''}"
+        representation = f" + {_digits(fit)}"
         variant = ", ".join(v for v in variant.split(", ") if not v.startswith("digit_bits="))
     variant = f" ({variant})" if variant else ""
     return f"{fit.label}{representation}{variant}, {fit.recipe}"
@@ -143,6 +149,8 @@ def method_names(fits: pd.DataFrame) -> pd.Series:
 
 def family(fit: pd.Series) -> str:
     """What gives a method its colour."""
+    if fit.representation == "digits":
+        return _digits(fit)
     return fit.network if fit.representation == "direct" else fit.representation
 
 
@@ -172,7 +180,9 @@ def method_styles(fits: pd.DataFrame, names: pd.Series) -> dict[str, dict]:
         colour, marker = _family_look(one)
         members = first[first.family == one]
         # Plain forms choose first, so that a variant beside them does not change how they look.
-        members = members.assign(varied=members.variant != "").sort_values(["varied", "name"])
+        members = members.assign(varied=members.variant != "").sort_values(
+            ["varied", "width", "budget", "name"], ascending=[True, False, False, True]
+        )
         ranks: dict[str, int] = {}
         for _, fit in members.iterrows():
             wanted = _RECIPES.get(fit.recipe, 4)
@@ -183,7 +193,7 @@ def method_styles(fits: pd.DataFrame, names: pd.Series) -> dict[str, dict]:
             )
         for name in sorted(ranks, key=ranks.__getitem__):
             dashes, white = _LOOKS[ranks[name]]
-            shade = tuple(c + (1 - c) * white for c in colour)
+            shade = tuple(c + (float(white > 0) - c) * abs(white) for c in colour)
             styles[name] = {"color": shade, "ls": dashes, "marker": marker}
     return styles
 
