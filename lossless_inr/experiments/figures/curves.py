@@ -169,7 +169,13 @@ def profile(fits: pd.DataFrame, results: Path, prepared: Path):
         above.set_title(f"{bits} bit, {count} signal{'s' if count > 1 else ''}")
         above.set(xscale="log", ylim=(-0.03, 1.05))
         below.set(xlabel="FLOPs", yticks=[])
-        below.margins(x=0.08, y=0.15)
+        below.margins(y=0.15)
+        # Whole decades: two are always labelled.
+        costs = steps.cost[steps.cost > 0]
+        below.set_xlim(
+            10 ** np.floor(np.log10(costs.min() * 0.95)),
+            10 ** np.ceil(np.log10(costs.max() * 1.05)),
+        )
         for axis in (above, below):
             axis.grid(True, which="major")
     axes[0][0].set_ylabel("share of signals lossless")

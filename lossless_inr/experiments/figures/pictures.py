@@ -150,6 +150,9 @@ def _image_part(part, panels: list[Panel], planes: list[int]) -> None:
             column[1].set_title(panel.outcome(), fontsize=style.SMALL, pad=3)
         for axis, plane in zip(column[2:], planes, strict=True):
             axis.imshow(bit_picture(panel, plane))
+            # A plane of ones only is as white as the page.
+            for side in axis.spines.values():
+                side.set(visible=True, color="0.7", linewidth=0.4)
         if k % columns == 0:
             labels = ["decoded", "error", *(f"bit {plane}" for plane in planes)]
             for axis, label in zip(column, labels, strict=True):
@@ -177,6 +180,8 @@ def _sound_part(part, panels: list[Panel]) -> None:
             axis.plot(values[:, 0], lw=0.4, color=colour)
             axis.set_xticks([])
             axis.tick_params(labelsize=style.SMALL)
+            if not values.any():
+                axis.set_ylim(-1, 1)
 
 
 def _height(panels: list[Panel], kind: str, planes: list[int]) -> float:

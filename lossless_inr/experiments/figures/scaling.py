@@ -61,9 +61,8 @@ def capacity(fits: pd.DataFrame, results: Path, prepared: Path):
         for ratio, text in ((0.84, "paper, 8 bit"), (0.42, "paper, 16 bit")):
             axis.axvline(ratio, color="0.5", lw=0.8, ls=":")
             axis.annotate(
-                text, (ratio, 1), xycoords=axis.get_xaxis_transform(), xytext=(-1, -2),
-                textcoords="offset points", fontsize=style.SMALL, ha="right", va="top",
-                rotation=90,
+                text, (ratio, 1), xycoords=axis.get_xaxis_transform(), xytext=(0, 2),
+                textcoords="offset points", fontsize=style.SMALL, ha="center", va="bottom",
             )  # fmt: skip
     handles = [plt.Line2D([], [], ms=4, **look) for look in looks.values()]
     style.legend(figure, handles, unfilled=NOT_REACHED)

@@ -72,7 +72,7 @@ _OTHERS = [(_ROSE, "8"), (_ROSE, "X"), (_ROSE, "1"), (_ROSE, "2")]
 # Dashes and the share of white (of black below 0), by rank within a family.
 _LOOKS = [
     ("-", 0.0),
-    ((0, (4, 1.2)), -0.3),
+    ((0, (4, 1.2)), -0.2),
     ((0, (5, 1.2, 1, 1.2)), 0.3),
     ((0, (1, 1.1)), 0.3),
     ("-", 0.5),
@@ -213,22 +213,21 @@ def signal_styles(fits: pd.DataFrame) -> dict[str, dict]:
     }
 
 
+def _short(value: float, position: int | None = None) -> str:
+    if value < 1000:
+        return f"{value:.3g}"
+    if value < 1e6:
+        return f"{value:,.0f}"
+    mantissa, exponent = f"{value:.0e}".split("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
 def label_log_axis(axis, letters: str = "y") -> None:
     """Ticks at 1, 2 and 5 of each decade, for axes that may span less than one."""
     for letter in letters:
         side = getattr(axis, f"{letter}axis")
         side.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
-        side.set_major_formatter(
-            FuncFormatter(
-                lambda value, _: (
-                    f"{value:.0e}".replace("e+", "e")
-                    if value >= 1e6
-                    else f"{value:,.3g}"
-                    if value < 1000
-                    else f"{value:,.0f}"
-                )
-            )
-        )
+        side.set_major_formatter(FuncFormatter(_short))
         side.set_minor_formatter(NullFormatter())
 
 
