@@ -172,10 +172,8 @@ def profile(fits: pd.DataFrame, results: Path, prepared: Path):
         below.margins(y=0.15)
         # Whole decades: two are always labelled.
         costs = steps.cost[steps.cost > 0]
-        below.set_xlim(
-            10 ** np.floor(np.log10(costs.min() * 0.95)),
-            10 ** np.ceil(np.log10(costs.max() * 1.05)),
-        )
+        decades = np.log10([costs.min() * 0.95, costs.max() * 1.05])
+        below.set_xlim(10 ** np.floor(decades[0]), 10 ** np.ceil(decades[1]))
         for axis in (above, below):
             axis.grid(True, which="major")
     axes[0][0].set_ylabel("share of signals lossless")

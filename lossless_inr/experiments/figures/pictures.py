@@ -132,16 +132,15 @@ def _image_part(part, panels: list[Panel], planes: list[int]) -> None:
     blocks = -(-len(panels) // MOST_IMAGES)
     columns = max(6, -(-len(panels) // blocks))
     rows = 2 + len(planes)
-    axes = part.subplots(rows * blocks, columns, squeeze=False)
+    grid = part.add_gridspec(rows * blocks, columns)
     inches = style.WIDTH / columns - 0.05
-    image = None
-    for k in range(blocks * columns):
-        column = axes[rows * (k // columns) : rows * (k // columns + 1), k % columns]
+    image, axes = None, []
+    for k, panel in enumerate(panels):
+        block, at = divmod(k, columns)
+        column = [part.add_subplot(grid[rows * block + row, at]) for row in range(rows)]
+        axes += column
         for axis in column:
             _bare(axis)
-        if k >= len(panels):
-            continue
-        panel = panels[k]
         pixels = picture(panel.samples, panel.truth, panel.bits)
         column[0].imshow(pixels, cmap="gray", vmin=0, vmax=1)
         column[0].set_title(style.wrapped(panel.title, inches), fontsize=style.SMALL)
@@ -153,7 +152,7 @@ def _image_part(part, panels: list[Panel], planes: list[int]) -> None:
             # A plane of ones only is as white as the page.
             for side in axis.spines.values():
                 side.set(visible=True, color="0.7", linewidth=0.4)
-        if k % columns == 0:
+        if at == 0:
             labels = ["decoded", "error", *(f"bit {plane}" for plane in planes)]
             for axis, label in zip(column, labels, strict=True):
                 axis.set_ylabel(label, fontsize=style.SMALL)
