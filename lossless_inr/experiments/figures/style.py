@@ -103,7 +103,7 @@ def wrapped(text: str, inches: float, size: float = SMALL, lines: int = 4) -> st
     Examples
     --------
     >>> wrapped("Gauss + bit planes, published", 0.9)
-    'Gauss + bit\nplanes,\npublished'
+    'Gauss + bit\nplanes, published'
     """
     # DejaVu Sans is 0.56 of its size wide on average, capitals and figures more.
     width = max(8, int(inches * 72 / (0.58 * size)))
