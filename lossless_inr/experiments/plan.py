@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 import logging
 import math
 from dataclasses import dataclass
@@ -343,6 +344,7 @@ class Plan:
         """Fits of a scale, and which printed row each answers to."""
         fits: dict[str, FitSpec] = {}
         cells: dict[str, str] = {}
+        answers: dict[tuple, tuple[str, str]] = {}
         for number, block in enumerate(scale.fits):
             here = f"{where}.fits[{number}]"
             listed = scale.signals if block.signals == "all" else as_list(block.signals)
@@ -350,32 +352,27 @@ class Plan:
                 signals = self._named(listed)
             except UserError as error:
                 raise UserError(f"{here}: {error}") from None
-            networks = (
-                registry.names("network") if block.network == "all" else as_list(block.network)
-            )
-            forms = (
+            every = itertools.product(
+                signals,
+                registry.names("network") if block.network == "all" else as_list(block.network),
                 registry.names("representation")
                 if block.representation == "all"
-                else as_list(block.representation)
+                else as_list(block.representation),
+                as_list(block.recipe),
+                range(block.seeds),
             )
-            for signal in signals:
-                for network in networks:
-                    for representation in forms:
-                        for recipe in as_list(block.recipe):
-                            for seed in range(block.seeds):
-                                fit = self._fit(
-                                    scale,
-                                    block,
-                                    signal,
-                                    network,
-                                    representation,
-                                    recipe,
-                                    seed,
-                                    here,
-                                )
-                                fits.setdefault(fit.digest, fit)
-                                if block.cell:
-                                    cells[fit.digest] = block.cell.replace("{network}", network)
+            for signal, network, representation, recipe, seed in every:
+                fit = self._fit(scale, block, signal, network, representation, recipe, seed, here)
+                fits.setdefault(fit.digest, fit)
+                if block.cell:
+                    cell = block.cell.replace("{network}", network)
+                    cells[fit.digest] = cell
+                    digest, first = answers.setdefault((cell, signal, seed), (fit.digest, here))
+                    if digest != fit.digest:
+                        raise UserError(
+                            f"{first} and {here}: two fits of {signal}, seed {seed}, answer to the "
+                            f"printed row '{cell}'; take 'cell' from one"
+                        )
         return list(fits.values()), cells
 
     def _fit(self, scale, block, signal, network, representation, recipe, seed, where) -> FitSpec:
