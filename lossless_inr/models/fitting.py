@@ -387,10 +387,10 @@ class Progress:
         return (time.monotonic() - self.started) / fresh * (self.tiles - self.done)
 
 
-def tasks_of(job: Job, missing: list[int], batch: int) -> list[list[int]]:
+def tasks_of(job: Job, batch: int) -> list[list[int]]:
     """Tiles by shape, in batches."""
     by_shape: dict[tuple, list[int]] = {}
-    for number in missing:
+    for number in range(job.tiling.tiles):
         by_shape.setdefault(job.tiling.tile_shape(number), []).append(number)
     return [
         numbers[k : k + batch]
@@ -412,12 +412,10 @@ def fit_all(
     """Every tile, those that are kept already included; see `fit`."""
     tiling = job.tiling
     done = kept.open() if kept else {}
-    missing = [number for number in range(tiling.tiles) if number not in done]
     state = Progress(tiling.tiles, len(done), len(done))
-    batch = BATCH[device.type]
-    if device.type == "cpu":  # enough tasks that no core idles at the end
-        batch = max(1, min(batch, len(missing) // (2 * workers) or 1))
-    tasks = tasks_of(job, missing, batch)
+    tasks = tasks_of(job, BATCH[device.type])
+    # Whole tasks only: a tile's numbers depend on its batch, and so never on what is kept.
+    tasks = [task for task in tasks if not all(number in done for number in task)]
 
     def take(content: bytes) -> None:
         tiles = from_bytes(content, job.identity)

@@ -21,7 +21,8 @@ from lossless_inr.models.tiling import Tiling
 from lossless_inr.schema import Strict, validate
 
 VERSION = 1
-KEY, CHECKSUM = "linr", "sha256"
+# The only key of safetensors' metadata: more would come in an order of their own.
+KEY = "linr"
 # Larger directories would describe signals of more than 10**8 samples; parsing takes 20 times it.
 LARGEST_DIRECTORY = 32 * 2**20
 # The smallest first. `int8`: one float32 scale per row of a matrix, and one per vector.
@@ -116,8 +117,12 @@ def _no_twins(pairs: list[tuple[str, Any]]) -> dict:
     return found
 
 
-def _canonical(directory: dict) -> bytes:
-    return json.dumps(directory, sort_keys=True, separators=(",", ":")).encode()
+def header_checksum(header: dict, tensors: dict) -> str:
+    """sha256 of the header and the directory of tensors in canonical JSON."""
+    content = {"header": header, "tensors": tensors}
+    return hashlib.sha256(
+        json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
+    ).hexdigest()
 
 
 def split(content: bytes | memoryview, where: str) -> tuple[dict, memoryview]:
@@ -154,22 +159,21 @@ def read_header(content: bytes | memoryview, where: str) -> tuple[Header, dict[s
         For whatever is not as it must be.
     """
     directory, data = split(content, where)
-    metadata = directory.get("__metadata__")
+    metadata = directory.pop("__metadata__", None)
     if not isinstance(metadata, dict) or not isinstance(metadata.get(KEY), str):
         raise UserError(f"{where}: not a .linr file (no '{KEY}' in its header)")
     try:
         told = json.loads(metadata[KEY], object_pairs_hook=_no_twins)
     except (ValueError, RecursionError):
         raise UserError(f"{where}: damaged header") from None
-    version = told.get("version") if isinstance(told, dict) else None
+    facts = told.get("header") if isinstance(told, dict) else None
+    version = facts.get("version") if isinstance(facts, dict) else None
     if version != VERSION:
         raise UserError(f"{where}: .linr version {version}; this program reads {VERSION}")
-    checksum = metadata.pop(CHECKSUM, None)
-    if checksum != hashlib.sha256(_canonical(directory)).hexdigest():
+    if told.get("sha256") != header_checksum(facts, directory):
         raise UserError(f"{where}: the header does not match its checksum; get the file again")
-    header = validate(Header, told, where)
-    entries = {name: e for name, e in directory.items() if name != "__metadata__"}
-    tensors = {name: validate(Tensor, entry, f"{where}: {name}") for name, entry in entries.items()}
+    header = validate(Header, facts, where)
+    tensors = {name: validate(Tensor, e, f"{where}: {name}") for name, e in directory.items()}
     _check_tensors(header, tensors, len(data), where)
     return header, tensors
 
@@ -223,12 +227,12 @@ def assemble(header: Header, dump) -> bytes:
     dump : callable
         Metadata (dict of str to str) -> safetensors bytes of the weights.
     """
-    _, data = split(dump({}), "weights")
+    directory, data = split(dump({}), "weights")
     header = header.model_copy(update={"data_sha256": hashlib.sha256(data).hexdigest()})
-    text = json.dumps(header.model_dump(mode="json"), sort_keys=True, allow_nan=False)
-    directory, _ = split(dump({KEY: text}), "weights")
-    checksum = hashlib.sha256(_canonical(directory)).hexdigest()
-    return dump({KEY: text, CHECKSUM: checksum})
+    directory.pop("__metadata__", None)
+    facts = header.model_dump(mode="json")
+    told = {"header": facts, "sha256": header_checksum(facts, directory)}
+    return dump({KEY: json.dumps(told, sort_keys=True, allow_nan=False)})
 
 
 def read_bytes(path: Path) -> bytes:
