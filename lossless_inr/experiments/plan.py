@@ -229,7 +229,13 @@ class Plan:
         for name, experiment in self.experiments.items():
             if self.scale in experiment.select:
                 where = f"{config.experiments}/{name}.yaml: select.{self.scale}"
-                self.fits[name] = self._select(experiment.select[self.scale], where)
+                selection = experiment.select[self.scale]
+                chosen = self._select(selection, where)
+                if selection.more is not None:
+                    own, self.cells[name] = self._expand(selection.more, f"{where}.more")
+                    known = {fit.digest for fit in chosen}
+                    chosen = chosen + [fit for fit in own if fit.digest not in known]
+                self.fits[name] = chosen
         self.planned = {name: len(fits) for name, fits in self.fits.items()}
         if config.partial:
             self._keep_finished(root / "results" / self.scale)
@@ -416,6 +422,15 @@ class Plan:
                         f"'{name}'{suggest(name, present)}"
                     )
             chosen = [fit for fit in chosen if getattr(fit, attribute) in wanted]
+        for budget in selection.iterations or []:
+            budgets = sorted({fit.iterations for fit in source})
+            if budget not in budgets:
+                raise UserError(
+                    f"{where}.iterations: no fit of '{selection.experiment}' has a budget of "
+                    f"{budget} (they have: {', '.join(map(str, budgets))})"
+                )
+        if selection.iterations is not None:
+            chosen = [fit for fit in chosen if fit.iterations in selection.iterations]
         if selection.seeds is not None:
             chosen = [fit for fit in chosen if fit.seed < selection.seeds]
         if not chosen:

@@ -121,14 +121,19 @@ class Extension(Strict):
 
 
 class Selection(Strict):
-    """Fits of another experiment that a figure shows; each filter keeps what it lists."""
+    """Fits of another experiment that a figure shows; each filter keeps what it lists.
+
+    `iterations` lists budgets. `more` are fits of the figure's own, shown after those.
+    """
 
     experiment: str
     signals: NameList | None = None
     network: NameList | None = None
     representation: NameList | None = None
     recipe: NameList | None = None
+    iterations: Annotated[list[int], Field(min_length=1)] | None = None
     seeds: Annotated[int, Field(ge=1)] | None = None
+    more: ExperimentScale | None = None
 
 
 class Beside(Strict):
@@ -147,15 +152,25 @@ class Experiment(Strict):
     """`config/experiments/<name>.yaml`: a table or figure, and the fits it is made of.
 
     Either `scales` (it declares its fits; `extend` widens one of them to another scale) or
-    `select` (per scale, it shows fits of another). One that is `on_request` runs only when it is
-    named: `make matrix`, or `only: [matrix]` in the config.
+    `select` (per scale, it shows fits of another, and `more`). One that is `on_request` runs only
+    when it is named: `make matrix`, or `only: [matrix]` in the config.
     """
 
     title: str
     caption: str = ""
     published: str | None = None
     beside: list[Beside] = []
-    layout: Literal["table", "convergence", "planes", "errors", "bits", "capacity", "bound"]
+    layout: Literal[
+        "table",
+        "convergence",
+        "profile",
+        "planes",
+        "errors",
+        "reconstructions",
+        "bits",
+        "capacity",
+        "bound",
+    ]
     on_request: bool = False
     scales: dict[str, ExperimentScale] = {}
     extend: dict[str, Extension] = {}
@@ -186,6 +201,20 @@ class Experiment(Strict):
             if scale != PAPER_SCALE and (beside.kind, beside.bits) == (kind, bits):
                 return beside.set
         return None
+
+    def blocks(self) -> list[tuple[str, FitBlock]]:
+        """Every block of fits of its own, with its key."""
+        own = [(f"scales.{scale}", content) for scale, content in self.scales.items()]
+        own += [
+            (f"select.{scale}.more", selection.more)
+            for scale, selection in self.select.items()
+            if selection.more is not None
+        ]
+        return [
+            (f"{key}.fits[{number}]", block)
+            for key, content in own
+            for number, block in enumerate(content.fits)
+        ]
 
     @property
     def at_scales(self) -> list[str]:
@@ -223,10 +252,8 @@ def load_experiments(folder: Path) -> dict[str, Experiment]:
                 raise UserError(
                     f"{path}: extend.{scale}.extends: no scale '{extension.extends}' here{hint}"
                 )
-        for scale, block in experiment.scales.items():
-            for number, fits in enumerate(block.fits):
-                where = f"{path}: scales.{scale}.fits[{number}]"
-                _check_names(fits, where)
+        for key, block in experiment.blocks():
+            _check_names(block, f"{path}: {key}")
         _check_published(experiment, str(path))
         experiments[path.stem] = experiment
     if not experiments:
@@ -247,9 +274,8 @@ def load_experiments(folder: Path) -> dict[str, Experiment]:
 
 def _check_published(experiment: Experiment, where: str) -> None:
     named = [
-        (f"scales.{scale}.fits[{number}].cell", as_list(block.network), block.cell)
-        for scale, content in experiment.scales.items()
-        for number, block in enumerate(content.fits)
+        (f"{key}.cell", as_list(block.network), block.cell)
+        for key, block in experiment.blocks()
         if block.cell is not None
     ]
     if experiment.published is None:

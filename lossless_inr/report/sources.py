@@ -11,7 +11,13 @@ from lossless_inr.registry import PACKAGE
 
 _STAGES = {
     "tables": ["experiments/tables.py", "analysis/statistics.py", "metrics/quality.py"],
-    "figures": ["experiments/figures.py", "analysis/bound.py"],
+    "figures": [
+        "experiments/figures/*.py",
+        "experiments/tables.py",
+        "analysis/bound.py",
+        "analysis/statistics.py",
+        "metrics/quality.py",
+    ],
     "report": [
         "report/*.py",
         "analysis/*.py",

@@ -77,7 +77,7 @@ def test_ssim_is_null_for_audio_and_one_when_lossless(finished):
 
 
 def test_figures_exist_as_svg_png_and_csv(finished):
-    for name in ("figure3", "figure6", "errors"):
+    for name in ("figure3", "figure6", "errors", "profile"):
         for suffix in ("svg", "png", "csv"):
             file = finished.folder / f"results/smoke/figures/{name}.{suffix}"
             assert file.stat().st_size > 100, file

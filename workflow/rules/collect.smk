@@ -47,6 +47,7 @@ rule figure:
     params:
         layout=lambda wildcards: PLAN.experiments[wildcards.figure].layout,
         fits=lambda wildcards: [spec.digest for spec in PLAN.fits[wildcards.figure]],
+        planned=lambda wildcards: PLAN.planned[wildcards.figure],
         code=report_digest("figures"),
     script:
         "../scripts/figure.py"

@@ -18,4 +18,5 @@ if __name__ == "__main__":
             svg=Path(snakemake.output.svg),
             png=Path(snakemake.output.png),
             csv=Path(snakemake.output.csv),
+            planned=snakemake.params.planned,
         )
