@@ -67,9 +67,17 @@ def longest(fits: pd.DataFrame) -> pd.DataFrame:
     return fits[fits.budget == best]
 
 
+# What is compared; the table of fits has many more columns, which cost time in small groups.
+_COLUMNS = [
+    *("signal", "seed", "status", "spec_digest", "folder", *METHOD, *GROUP),
+    *("iterations", "budget", "flops", "seconds", "samples_seen", "samples"),
+    *("ber", "ber_last", "best_squared_error", "rmse_last"),
+]
+
+
 def groups(fits: pd.DataFrame) -> list[tuple[tuple, pd.DataFrame]]:
     """Fits that can be compared: of one kind, depth and size of data."""
-    return list(longest(fits).groupby(GROUP, sort=False))
+    return list(longest(fits[_COLUMNS]).groupby(GROUP, sort=False))
 
 
 def _whole_flops(fits: pd.DataFrame) -> pd.Series:
@@ -178,20 +186,21 @@ def _values(fits: pd.DataFrame, other: pd.DataFrame, best: BestSoFar) -> pd.Data
         for _, fit in fits[fits.signal.isin(limit.index)].iterrows()
     ]
     table = pd.DataFrame(rows, columns=["signal", "paper", "flops"]).astype({"paper": float})
-    return table.groupby("signal").agg(lambda v: v.mean(skipna=False))
+    by_signal = table.groupby("signal")
+    return by_signal.mean().where(by_signal.count().eq(by_signal.size(), axis=0))
 
 
 def _pair(method: pd.DataFrame, reference: pd.DataFrame, best: BestSoFar) -> dict | None:
     common = set(method.signal) & set(reference.signal)
     if not common:
         return None
-    method, reference = (f[f.signal.isin(common)] for f in (method, reference))
-    ours, theirs = _values(method, reference, best), _values(reference, method, best)
-    complete = not (ours.paper.isna().any() or theirs.paper.isna().any())
     times = {
         cost: paired_times(per_signal(method, cost), per_signal(reference, cost))
         for cost in ("iterations", "flops")
     }
+    method, reference = (f[f.signal.isin(common)] for f in (method, reference))
+    ours, theirs = _values(method, reference, best), _values(reference, method, best)
+    complete = not (ours.paper.isna().any() or theirs.paper.isna().any())
     return {
         "method": method.iloc[0],
         "reference": reference.iloc[0],
@@ -294,8 +303,9 @@ class MethodSummary:
 
 
 def _ber(fits: pd.DataFrame, column: str) -> Spread | None:
-    values = fits.groupby("signal", sort=False)[column].agg(lambda v: v.mean(skipna=False))
-    return None if values.isna().any() else summarise_values(values)
+    if fits[column].isna().any():
+        return None
+    return summarise_values(fits.groupby("signal", sort=False)[column].mean())
 
 
 def summarise_methods(fits: pd.DataFrame) -> list[MethodSummary]:

@@ -40,6 +40,16 @@ def environment() -> jinja2.Environment:
     return made
 
 
+def read_table(path: Path) -> pd.DataFrame:
+    """A table of fits, its text as plain strings: small groups of it are then quick to make."""
+    table = pd.read_parquet(path)
+    for name in table.columns:
+        if pd.api.types.is_string_dtype(table[name]):
+            text = table[name].astype(object)
+            table[name] = text.where(text.notna(), None)
+    return table
+
+
 def curves(results: Path) -> Callable[[pd.Series], pd.DataFrame]:
     """Row of the table of fits -> its curve, each read once."""
     read: dict[str, pd.DataFrame] = {}
@@ -80,13 +90,13 @@ def build(
     planned_fits : dict of str to list of dict, optional
         Those fits (see `Plan.planned_fits`); pages then name what is not run.
     """
-    fits = pd.read_parquet(results / "fits.parquet")
+    fits = read_table(results / "fits.parquet")
     published, curve_of = load_published(), curves(results)
     plan = Planned(fits, planned, planned_fits)
     pages, tables = [], {}
     for name, experiment in experiments.items():
         if experiment["layout"] == "table":
-            tables[name] = table = pd.read_parquet(results / f"tables/{name}.parquet")
+            tables[name] = table = read_table(results / f"tables/{name}.parquet")
             pages.append(table_page(name, experiment, table, published, plan))
         else:
             pages.append(figure_page(name, experiment, results, plan))
@@ -96,7 +106,7 @@ def build(
         page["claims"] = [c for c in found["claims"] if shown & set(c["verdict"].evidence)]
         page["cells"] = [c for c in found["cells"] if of and c["printed"].table == of]
     made = environment()
-    script = made.loader.get_source(made, "report.js")[0]
+    script = made.get_template("report.js").render()
     whole = fits[~fits.spec_digest.isin(plan.cut_short())]
     text = made.get_template("report.html.j2").render(
         scale=scale,
@@ -110,7 +120,6 @@ def build(
         drawers=drawers(fits, results, prepared, scale, curve_of),
         citations={n: registry.describe("network", n) for n in sorted(fits.network.unique())},
         status_text=STATUS_TEXT,
-        script=script,
         script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
     output.parent.mkdir(parents=True, exist_ok=True)

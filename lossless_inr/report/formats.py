@@ -1,4 +1,4 @@
-"""Numbers as text. A dash is a value that does not exist; nothing is rounded to zero or infinity."""
+"""Numbers as text. A dash is a value that does not exist."""
 
 from __future__ import annotations
 

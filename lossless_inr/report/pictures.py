@@ -181,7 +181,8 @@ def of_fit(
         See `largest_side`.
     """
     truth = signal.samples.astype(np.int64)
-    error = best.astype(np.int64) - truth
+    best = best.astype(np.int64)
+    error = best - truth
     shown = {
         "ber": ber_line(curve, fit),
         "planes": plane_map(curve, fit),
