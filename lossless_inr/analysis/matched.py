@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas as pd
 
@@ -19,10 +19,13 @@ class Matched:
     ----------
     result : {"holds", "does not hold", "not decided", "no comparison"}
     why : str
+    evidence : list of str
+        Specification digests of the fits, where there is a comparison.
     """
 
     result: str
     why: str
+    evidence: list[str] = field(default_factory=list)
 
     def survives(self, verdict: v.Verdict) -> str:
         """`yes` or `no` for a claim that holds as stated; empty for any other."""
@@ -37,13 +40,13 @@ def _on_flops(fits: pd.DataFrame) -> pd.DataFrame:
 
 
 def _worded(verdict: v.Verdict, why: str) -> Matched:
-    return Matched(verdict.result, why)
+    return Matched(verdict.result, why, verdict.evidence)
 
 
 def _digits(fits: pd.DataFrame) -> Matched:
     verdict = v.grow_with_digits(_on_flops(fits))
     if verdict.result == v.OPEN:
-        return Matched(v.OPEN, verdict.why)
+        return _worded(verdict, verdict.why)
     return _worded(verdict, f"GFLOP to lossless: {verdict.why.split('. Not in')[0]}")
 
 
@@ -58,7 +61,7 @@ def bits_help_others_at_equal_flops(fits: pd.DataFrame) -> Matched:
     """(h) A network alone that had the FLOPs of its fit with bits, and was lossless or was not."""
     pictures = fits[(fits.kind == "photo") & (fits.status != "failed") & (fits.variant == "")]
     chosen = pictures[pictures.network.isin(v.OTHERS) & (pictures.recipe == "published")]
-    parts, sooner, later = [], 0, 0
+    parts, evidence, sooner, later = [], [], 0, 0
     for network in v.OTHERS:
         one = chosen[chosen.network == network]
         bits = one[(one.representation == "bitplane") & (one.status == "lossless")]
@@ -72,6 +75,7 @@ def bits_help_others_at_equal_flops(fits: pd.DataFrame) -> Matched:
         later += tried.signal.nunique()
         sooner += done.signal.nunique()
         label = alone.label.iloc[0]
+        evidence += [*alone.spec_digest, *bits.spec_digest[bits.signal.isin(alone.signal)]]
         if len(done):
             where = f"{done.signal.nunique()} of {alone.signal.nunique()} signals"
             parts.append(f"{label} alone is lossless for fewer FLOPs on {where}")
@@ -82,7 +86,7 @@ def bits_help_others_at_equal_flops(fits: pd.DataFrame) -> Matched:
             parts.append(f"{label} alone had at most {share:.0%} of the FLOPs")
     whole = later and len(parts) == len(v.OTHERS)
     result = v.FAILS if sooner else v.HOLDS if whole else v.OPEN
-    return Matched(result, "; ".join(parts) or "no pair of fits to compare")
+    return Matched(result, "; ".join(parts) or "no pair of fits to compare", evidence)
 
 
 def at_equal_compute(fits: pd.DataFrame) -> dict[str, Matched]:

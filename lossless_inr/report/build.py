@@ -110,7 +110,7 @@ def build(
     whole = fits[~fits.spec_digest.isin(plan.cut_short())]
     text = made.get_template("report.html.j2").render(
         scale=scale,
-        head=headline.summarise(fits),
+        head=headline.summarise(fits, whole),
         pages=pages,
         not_begun=plan.not_begun(list(experiments)),
         planned_total=len({d for f in plan.fits.values() for d in f.digest}) or len(fits),

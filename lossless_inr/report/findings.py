@@ -96,12 +96,19 @@ def claims(fits: pd.DataFrame, curve_of: Callable[[pd.Series], pd.DataFrame]) ->
         for k, row in fits.iterrows()
     }
     matched = at_equal_compute(fits)
+
+    def links(digests: list[str]) -> list[dict]:
+        return [{"id": anchor(digest), "name": shown[digest]} for digest in dict.fromkeys(digests)]
+
     return [
         {
             "verdict": verdict,
-            "matched": matched[verdict.key],
-            "survives": matched[verdict.key].survives(verdict),
-            "evidence": [{"id": anchor(d), "name": shown[d]} for d in verdict.evidence],
+            "matched": (equal := matched[verdict.key]),
+            "survives": equal.survives(verdict),
+            "evidence": links(verdict.evidence),
+            "evidence_matched": links(equal.evidence)
+            if set(equal.evidence) != set(verdict.evidence)
+            else [],
         }
         for verdict in verdicts(fits, lambda fit: mean_plane_errors(curve_of(fit), fit))
     ]

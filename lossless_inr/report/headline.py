@@ -91,8 +91,8 @@ def direct_remark(fits: pd.DataFrame) -> str | None:
     if reached_.empty:
         return None
     parts = []
-    for method, group in reached_.groupby("method", sort=False):
-        every = direct[direct.method == method]
+    for (method, variant), group in reached_.groupby(["method", "variant"], sort=False):
+        every = direct[(direct.method == method) & (direct.variant == variant)]
         name = method_name(group.iloc[0])
         parts.append(f"{name} on {group.signal.nunique()} of {every.signal.nunique()} signals")
     return (
@@ -114,8 +114,8 @@ def underfunded(fits: pd.DataFrame) -> list[dict]:
     return rows
 
 
-def summarise(fits: pd.DataFrame) -> dict:
-    """Everything the first screen shows."""
+def summarise(fits: pd.DataFrame, whole: pd.DataFrame | None = None) -> dict:
+    """Everything the first screen shows; ratios are of `whole` fits, if only some are."""
     lossless = fits[fits.status == "lossless"]
     depths = fits.drop_duplicates("signal")
     ran = fits[fits.ended.notna()]
@@ -128,7 +128,7 @@ def summarise(fits: pd.DataFrame) -> dict:
         "diverged": int((fits.status == "diverged").sum()),
         "failed": int((fits.status == "failed").sum()),
         "reached": reached(fits),
-        "speedups": speedups(fits),
+        "speedups": speedups(fits if whole is None else whole),
         "direct_remark": direct_remark(fits),
         "underfunded": underfunded(fits),
         "depths": depths.groupby(["kind", "depth"], sort=False).size().reset_index(name="count"),

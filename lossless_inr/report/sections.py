@@ -40,17 +40,20 @@ def _rows(group: pd.DataFrame, planned: pd.DataFrame, printed) -> list[dict]:
         name, width = method_name(row), int(part.width.iloc[0])
         if several[tuple(row[n] for n in ROW[:-2])] > 1:
             name += f", {width} wide"
-        rows.append({"row": row, "name": name, "run": len(part), "key": _key(row)})
+        seen = part.samples_seen.astype("float64").median()
+        rows.append(
+            {"row": row, "name": name, "run": len(part), "key": _key(row), "samples_seen": seen}
+        )
     run: dict[tuple, int] = {}
     for one in rows:
         run[one["key"]] = run.get(one["key"], 0) + one["run"]
     for one in rows:
         short = run[one["key"]] < expected.get(one["key"], 0)
-        one["missing"] = f"{run[one['key']]} of {expected[one['key']]} fits run" if short else ""
+        one["missing"] = f"{run[one['key']]} of {expected[one['key']]} run" if short else ""
     for _, row in planned.iterrows():
         if _key(row) not in run:
             none_run = {"row": None, "name": method_name(row), "key": _key(row)}
-            rows.append(none_run | {"missing": f"0 of {int(row.planned)} fits run"})
+            rows.append(none_run | {"missing": f"0 of {int(row.planned)} run"})
     for one in rows:
         one["printed"], one["budget"] = printed(one["key"][-1]), one["key"][-2]
     return rows

@@ -44,7 +44,9 @@ def statistics(fits: pd.DataFrame, curve_of: Callable[[pd.Series], pd.DataFrame]
             rows = comparisons.against(group, reference, best)
             if rows:
                 name = names[rows[0].reference.spec_digest]
-                pairs.append({"reference": name, "rows": [_row(row, names) for row in rows]})
+                tested = any(p is not None for row in rows for p in (row.p_paper, row.p_flops))
+                shown = [_row(row, names) for row in rows]
+                pairs.append({"reference": name, "rows": shown, "tested": tested})
         found.append(
             {
                 "title": f"{KIND_TITLES.get(kind, kind)}, {bits} bits, {shape}",
@@ -63,7 +65,7 @@ def statistics(fits: pd.DataFrame, curve_of: Callable[[pd.Series], pd.DataFrame]
 def _row(row: comparisons.Comparison, names: dict[str, str]) -> dict:
     style, mark = MARKS[row.survives]
     if row.paper is None:
-        mark = "no fit within the paper's iterations"
+        mark = "–"
     who = {comparisons.REFERENCE: "reference", comparisons.METHOD_AHEAD: "this method"}
     return {
         "name": names[row.method.spec_digest],

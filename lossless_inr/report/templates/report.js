@@ -141,7 +141,7 @@
       const shown = rows.filter((row) => !row.hidden).length;
       count.textContent = shown < rows.length ? `${shown} of ${rows.length} rows` : "";
     });
-    if (table.tBodies[0].rows.length > 5) tools.append(filter, count);
+    if (table.tBodies[0].rows.length > 10) tools.append(filter, count);
     tools.append(csv);
     table.closest(".scroll").before(tools);
   }
@@ -163,4 +163,6 @@
     window.addEventListener("popstate", (event) => show(event.state?.y));
     show();
   });
+  // The browser's own jump to the hash comes last of all.
+  window.addEventListener("load", () => show());
 })();
