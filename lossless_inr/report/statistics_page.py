@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from lossless_inr.analysis import comparisons
+from lossless_inr.analysis import comparisons, methods
 from lossless_inr.report.drawers import anchor
 from lossless_inr.report.labels import KIND_TITLES, with_widths
 
@@ -37,7 +37,7 @@ def statistics(fits: pd.DataFrame, curve_of: Callable[[pd.Series], pd.DataFrame]
         return known[fit.spec_digest]
 
     found = []
-    for (kind, bits, shape), group in comparisons.groups(fits):
+    for (kind, bits, shape), group in methods.groups(fits):
         names = dict(zip(group.spec_digest, with_widths(group), strict=True))
         pairs = []
         for reference in comparisons.REFERENCES:
@@ -54,7 +54,7 @@ def statistics(fits: pd.DataFrame, curve_of: Callable[[pd.Series], pd.DataFrame]
                 "n": group.signal.nunique(),
                 "methods": [
                     {"name": names[m.method.spec_digest], "summary": m}
-                    for m in comparisons.summarise_methods(group)
+                    for m in methods.summarise_methods(group)
                 ],
                 "pairs": pairs,
             }
