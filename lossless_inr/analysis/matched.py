@@ -71,7 +71,9 @@ def bits_help_others_at_equal_flops(fits: pd.DataFrame) -> Matched:
             continue
         spent, allowed = alone.flops.astype(float), alone.signal.map(cost)
         done = alone[(alone.status == "lossless") & (spent <= allowed)]
-        tried = alone[(alone.status != "lossless") & (spent >= 0.95 * allowed)]
+        # Lossless for more FLOPs is not lossless at equal ones.
+        enough = (alone.status == "lossless") | (spent >= 0.95 * allowed)
+        tried = alone[enough & ~alone.spec_digest.isin(done.spec_digest)]
         later += tried.signal.nunique()
         sooner += done.signal.nunique()
         label = alone.label.iloc[0]
