@@ -48,7 +48,7 @@ def test_without_a_plan_nothing_is_missing():
 def test_rows_are_those_of_the_signals_shown():
     plan = Planned(run("1"), None, FITS)
     rows = plan.rows("table", ["a"])
-    assert list(zip(rows.cell, rows.planned, strict=True))[0] == ("siren", 1)
+    assert next(zip(rows.cell, rows.planned, strict=True)) == ("siren", 1)
     assert len(rows) == 2  # with a printed row, and without one
 
 
