@@ -8,6 +8,7 @@ no part of a record can become markup, and the page allows no script but its own
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
@@ -51,15 +52,13 @@ def read_table(path: Path) -> pd.DataFrame:
 
 
 def curves(results: Path) -> Callable[[pd.Series], pd.DataFrame]:
-    """Row of the table of fits -> its curve, each read once."""
-    read: dict[str, pd.DataFrame] = {}
+    """Row of the table of fits -> its curve; a few are kept, as all of a scale may be gigabytes."""
 
-    def curve_of(fit: pd.Series) -> pd.DataFrame:
-        if fit.folder not in read:
-            read[fit.folder] = pd.read_parquet(results / fit.folder / "curve.parquet")
-        return read[fit.folder]
+    @functools.lru_cache(maxsize=16)
+    def read(folder: str) -> pd.DataFrame:
+        return pd.read_parquet(results / folder / "curve.parquet")
 
-    return curve_of
+    return lambda fit: read(fit.folder)
 
 
 def build(

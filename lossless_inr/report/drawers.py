@@ -39,28 +39,49 @@ def drawers(
     curve_of : callable
         Row of `fits` -> its curve.
     """
-    items, signals, side = [], {}, pictures.largest_side(len(fits))
-    names = with_widths(fits)
-    for index, row in fits.iterrows():
-        record = Record.load(results / row.folder / "record.json")
-        if row.signal not in signals:
-            file = prepared / f"{row.signal}.npz"
-            signals[row.signal] = Signal.load(file) if file.is_file() else None
+    items = []
+    records = [Record.load(results / folder / "record.json") for folder in fits.folder]
+    shown = _all_pictures(fits, records, results, prepared, curve_of)
+    for (_, row), name, record in zip(fits.iterrows(), with_widths(fits), records, strict=True):
         # The quotes make the command safe to paste whatever the names are.
-        shown = f"results/{scale}/{row.folder}/record.json"
+        path = shlex.quote(f"results/{scale}/{row.folder}/record.json")
         items.append(
             {
                 "id": anchor(row.spec_digest),
                 "digest": row.spec_digest,
-                "name": names[index],
+                "name": name,
                 "row": row,
                 "record": record,
                 "settings": record.spec.settings.model_dump(exclude_none=True),
-                "command": f".venv/bin/lossless-inr rerun {shlex.quote(shown)}",
-                "pictures": _pictures(row, results, signals[row.signal], record, side, curve_of),
+                "command": f".venv/bin/lossless-inr rerun {path}",
+                "pictures": shown.get(row.spec_digest),
+                "left_out": row.spec_digest not in shown,
             }
         )
     return items
+
+
+def _all_pictures(fits, records, results, prepared, curve_of) -> dict[str, dict | None]:
+    """Pictures by digest: first of one fit of every method, then of a second one, while they fit.
+
+    None is a fit of which there is nothing to show; one that is left out for its weight is absent.
+    """
+    record_of = dict(zip(fits.spec_digest, records, strict=True))
+    side, room = pictures.largest_side(len(fits)), pictures.CHARACTERS
+    nth = fits.groupby(["method", "variant", "width", "bits"]).cumcount()
+    signals: dict[str, Signal | None] = {}
+    shown: dict[str, dict | None] = {}
+    for _, row in fits.loc[nth.sort_values(kind="stable").index].iterrows():
+        if row.signal not in signals:
+            file = prepared / f"{row.signal}.npz"
+            signals[row.signal] = Signal.load(file) if file.is_file() else None
+        record = record_of[row.spec_digest]
+        of_fit = _pictures(row, results, signals[row.signal], record, side, curve_of)
+        room -= pictures.weight(of_fit)
+        if room < 0:
+            break
+        shown[row.spec_digest] = of_fit
+    return shown
 
 
 def _pictures(row, results, signal, record, side, curve_of) -> dict | None:

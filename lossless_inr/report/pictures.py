@@ -18,8 +18,9 @@ from PIL import Image
 from lossless_inr.report.formats import data_uri, format_flops
 from lossless_inr.signals import Signal
 
-# Of the whole report's 15 MB; with more fits the thumbnails get smaller.
-BYTES_FOR_IMAGES = 6_000_000
+# Of the whole report's 15 MB, all pictures together. With more fits the thumbnails get smaller; of
+# the 2,000 fits of the paper's scale, some get none.
+CHARACTERS = 6_000_000
 POINTS, COLUMNS = 60, 96
 WIDTH, HEIGHT = 300, 150
 LEFT, RIGHT, TOP, BOTTOM = 40, 8, 20, 22
@@ -49,8 +50,17 @@ class Line:
 def largest_side(fits: int) -> int:
     """Side in pixels up to which a thumbnail of one of so many fits may grow."""
     # An RGB picture of noise costs 3 bytes a pixel and 4/3 of that as base64; three pictures each.
-    side = math.isqrt(int(BYTES_FOR_IMAGES / (12 * max(1, fits))))
-    return int(np.clip(side, 24, 96))
+    side = math.isqrt(CHARACTERS // (12 * max(1, fits)))
+    return int(np.clip(side, 32, 96))
+
+
+def weight(shown: dict | None) -> int:
+    """Characters that the pictures of a fit add to the report, or nearly."""
+    if shown is None:
+        return 0
+    lines = [shown["planes"], *shown.get("images", {}).values(), *shown.get("sound", {}).values()]
+    # Each tick is a line and a text.
+    return sum(map(len, lines)) + len(shown["ber"].points) + 110 * len(shown["ber"].ticks)
 
 
 def thin(last: int, points: int = POINTS) -> np.ndarray:

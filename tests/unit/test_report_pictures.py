@@ -6,10 +6,12 @@ import io
 import numpy as np
 import pandas as pd
 import pytest
-from made import signals
+from made import Scale, signals
 from PIL import Image
 
 from lossless_inr.report import pictures
+from lossless_inr.report.build import curves
+from lossless_inr.report.drawers import drawers
 from lossless_inr.signals import Signal
 
 
@@ -115,10 +117,28 @@ def test_pictures_of_a_fit_weigh_less_than_promised():
     shown = pictures.of_fit(
         fit_of("budget_exhausted", samples=3072), curve_of(wrong), best, noise, side
     )
-    weight = sum(map(len, shown["images"].values())) + len(shown["planes"])
-    assert weight + len(shown["ber"].points) < 30_000
+    assert pictures.weight(shown) < 30_000
+
+
+def test_with_too_many_fits_every_method_keeps_pictures_of_one(tmp_path, monkeypatch):
+    scale = Scale(tmp_path)
+    fits, folders = scale.fits, (scale.results, scale.prepared)
+
+    def shown():
+        found = drawers(fits, *folders, "tiny", curves(scale.results))
+        return {d["digest"]: d["pictures"] for d in found if not d["left_out"]}
+
+    every = shown()
+    assert len(every) == len(fits)
+    sizes = sorted(map(pictures.weight, every.values()))
+    kinds = ["method", "variant", "width", "bits"]
+    methods = fits.groupby(kinds).ngroups
+    monkeypatch.setattr(pictures, "CHARACTERS", sum(sizes[-methods:]) + sizes[0] // 2)
+    some = shown()
+    assert methods <= len(some) < len(fits)
+    assert fits[fits.spec_digest.isin(some)].groupby(kinds).ngroups == methods
 
 
 def test_thumbnails_shrink_with_the_number_of_fits():
     sides = [pictures.largest_side(n) for n in (1, 55, 250, 2000, 10**6)]
-    assert sides == sorted(sides, reverse=True) and sides[0] == 96 and sides[-1] == 24
+    assert sides == sorted(sides, reverse=True) and sides[0] == 96 and sides[-1] == 32
