@@ -22,7 +22,7 @@ from lossless_inr.report import headline
 from lossless_inr.report.drawers import drawers
 from lossless_inr.report.findings import findings
 from lossless_inr.report.formats import FILTERS
-from lossless_inr.report.labels import STATUS_TEXT
+from lossless_inr.report.labels import KIND_TITLES, STATUS_TEXT
 from lossless_inr.report.planned import Planned
 from lossless_inr.report.sections import figure_page, table_page
 from lossless_inr.report.statistics_page import statistics
@@ -49,6 +49,18 @@ def read_table(path: Path) -> pd.DataFrame:
             text = table[name].astype(object)
             table[name] = text.where(text.notna(), None)
     return table
+
+
+def in_order(fits: pd.DataFrame) -> pd.DataFrame:
+    """Fits by signal and method instead of by the shard that ran them; photographs first."""
+    keys = ["kind", "bits", "signal", "representation", "network", "recipe", "variant"]
+    kinds = {kind: place for place, kind in enumerate(KIND_TITLES)}
+    return fits.sort_values(
+        [*keys, "width", "budget", "seed"],
+        key=lambda column: column.map(kinds) if column.name == "kind" else column,
+        kind="stable",
+        ignore_index=True,
+    )
 
 
 def curves(results: Path) -> Callable[[pd.Series], pd.DataFrame]:
@@ -89,7 +101,7 @@ def build(
     planned_fits : dict of str to list of dict, optional
         Those fits (see `Plan.planned_fits`); pages then name what is not run.
     """
-    fits = read_table(results / "fits.parquet")
+    fits = in_order(read_table(results / "fits.parquet"))
     published, curve_of = load_published(), curves(results)
     plan = Planned(fits, planned, planned_fits)
     pages, tables = [], {}

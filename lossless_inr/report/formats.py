@@ -14,12 +14,26 @@ DASH = "–"
 
 
 def format_metric(value: float | None, digits: int = 2) -> str:
-    """A metric for a table cell; infinity is the sign, missing is a dash."""
+    """A metric for a table cell; infinity is the sign, missing is a dash.
+
+    0 and 1 mean lossless for some metrics, so nothing else is rounded to them.
+
+    Examples
+    --------
+    >>> format_metric(0.99996, 4), format_metric(1.0, 4), format_metric(0.0004, 3)
+    ('0.99996', '1.0000', '4.0e-04')
+    """
     if value is None or pd.isna(value):
         return DASH
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
-    return f"{value:.{digits}f}"
+    text = f"{value:.{digits}f}"
+    if value != 0 and float(text) == 0:
+        return f"{value:.1e}"
+    while value != 1 and float(text) == 1 and digits < 9:
+        digits += 1
+        text = f"{value:.{digits}f}"
+    return text
 
 
 def format_flops(value: float | None, unit: str = "FLOP") -> str:
