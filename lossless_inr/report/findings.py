@@ -15,7 +15,7 @@ from lossless_inr.analysis.statistics import Summary
 from lossless_inr.analysis.verdicts import verdicts
 from lossless_inr.experiments.tables import summary_table, times_to_lossless
 from lossless_inr.report.drawers import anchor
-from lossless_inr.report.labels import with_widths
+from lossless_inr.report.labels import names_of_fits
 from lossless_inr.report.planned import Planned
 
 
@@ -90,11 +90,7 @@ def claims(fits: pd.DataFrame, curve_of: Callable[[pd.Series], pd.DataFrame]) ->
     curve_of : callable
         Row of `fits` -> its curve.
     """
-    names = with_widths(fits)
-    shown = {
-        row.spec_digest: f"{row.title}, {names[k]}, {row.budget:,} iterations, seed {row.seed}"
-        for k, row in fits.iterrows()
-    }
+    shown = names_of_fits(fits)
     matched = at_equal_compute(fits)
 
     def links(digests: list[str]) -> list[dict]:

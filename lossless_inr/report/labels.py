@@ -67,3 +67,12 @@ def with_widths(fits: pd.DataFrame) -> pd.Series:
     names = pd.Series([method_name(fit) for _, fit in fits.iterrows()], index=fits.index, dtype=str)
     several = fits.groupby([fits.signal, names]).width.transform("nunique") > 1
     return names.where(~names.isin(names[several]), names + ", " + fits.width.astype(str) + " wide")
+
+
+def names_of_fits(fits: pd.DataFrame) -> dict[str, str]:
+    """Digest -> signal, method, budget and seed, e.g. for a link."""
+    names = with_widths(fits)
+    return {
+        row.spec_digest: f"{row.title}, {names[k]}, {row.budget:,} iterations, seed {row.seed}"
+        for k, row in fits.iterrows()
+    }

@@ -9,7 +9,7 @@ import pandas as pd
 
 from lossless_inr.analysis import comparisons, methods
 from lossless_inr.report.drawers import anchor
-from lossless_inr.report.labels import KIND_TITLES, with_widths
+from lossless_inr.report.labels import KIND_TITLES, names_of_fits, with_widths
 
 MARKS = {
     comparisons.YES: ("good", "✓ survives"),
@@ -29,6 +29,7 @@ def statistics(fits: pd.DataFrame, curve_of: Callable[[pd.Series], pd.DataFrame]
         Row of `fits` -> its curve.
     """
     known: dict[str, np.ndarray] = {}
+    fit_names = names_of_fits(fits)
 
     def best(fit: pd.Series) -> np.ndarray:
         if fit.spec_digest not in known:
@@ -45,7 +46,7 @@ def statistics(fits: pd.DataFrame, curve_of: Callable[[pd.Series], pd.DataFrame]
             if rows:
                 name = names[rows[0].reference.spec_digest]
                 tested = any(p is not None for row in rows for p in (row.p_paper, row.p_flops))
-                shown = [_row(row, names) for row in rows]
+                shown = [_row(row, names, fit_names) for row in rows]
                 pairs.append({"reference": name, "rows": shown, "tested": tested})
         found.append(
             {
@@ -62,7 +63,7 @@ def statistics(fits: pd.DataFrame, curve_of: Callable[[pd.Series], pd.DataFrame]
     return found
 
 
-def _row(row: comparisons.Comparison, names: dict[str, str]) -> dict:
+def _row(row: comparisons.Comparison, names: dict[str, str], fit_names: dict[str, str]) -> dict:
     style, mark = MARKS[row.survives]
     if row.paper is None:
         mark = "–"
@@ -74,5 +75,5 @@ def _row(row: comparisons.Comparison, names: dict[str, str]) -> dict:
         "mark": mark,
         "ahead_paper": who.get(row.ahead_paper, row.ahead_paper or ""),
         "ahead_flops": who.get(row.ahead_flops, row.ahead_flops),
-        "evidence": [anchor(digest) for digest in row.evidence],
+        "evidence": [{"id": anchor(digest), "name": fit_names[digest]} for digest in row.evidence],
     }

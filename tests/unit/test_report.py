@@ -65,6 +65,17 @@ def test_evidence_of_verdicts_opens_drawers(page):
         assert page.find(id=link["href"][1:]).name == "details"
 
 
+def test_claims_and_comparisons_say_what_becomes_of_them_at_equal_compute(page):
+    head = [th.text for th in page.select("#overview table")[0].select("th")]
+    assert {"At equal compute", "Survives?", "Scale", "Signals (n)"} <= set(head)
+    tables = page.select('#statistics table[data-name^="budgets-"]')
+    rows = [row for table in tables for row in table.select("tbody tr")]
+    assert rows and all(row.select('details a[href^="#fit-"]') for row in rows)
+    bits = next(row for row in rows if "bit head" in row.td.text)
+    assert "✓ survives" in bits.text
+    assert "p (Holm)" not in tables[0].text  # two signals
+
+
 def test_each_fit_has_a_drawer_with_pictures_and_a_command(page, scale):
     drawers = page.select("#fits > details")
     assert len(drawers) == len(scale.fits)

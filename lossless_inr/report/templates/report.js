@@ -56,8 +56,9 @@
     if (!found[1] || !Number.isFinite(value)) return value;
     return value + (found[1][0] === "<" ? -1 : 1) * Math.max(Math.abs(value) * 1e-9, 1e-300);
   }
-  // What stands in a cell as printed in the paper is another column.
-  const own = (cell) => [...cell.childNodes].filter((n) => !n.classList?.contains("print"))
+  // What stands in a cell as printed in the paper is another column; lists of fits are none.
+  const own = (cell) => [...cell.childNodes]
+    .filter((n) => !n.classList?.contains("print") && n.tagName !== "DETAILS")
     .map((n) => n.textContent).join("").replace(/\s+/g, " ").trim();
   const printed = (cell) => cell.querySelector(":scope > .print")?.textContent.trim() ?? "";
   function keyOf(cell) {
