@@ -1,4 +1,4 @@
-"""Command line: `lossless-inr run | plan | rerun | data | list`, thin calls into the rooms."""
+"""Command line: `lossless-inr run | plan | keep | rerun | data | list`, thin calls to the rooms."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def run(
             command = [sys.executable, "-m", "snakemake", "--configfile", str(configfile)]
             command += ["--config", f"scale={plan.scale}"]
             command += [f"only={json.dumps(only)}"] if only else []
-            command += ["partial=true"] if partial else []
+            command += ["partial=True"] if partial else []
             locks = Path(".snakemake/locks")
             if locks.is_dir() and any(locks.iterdir()):
                 subprocess.run([*command, "--unlock", "--quiet", "all"], check=True)
@@ -191,6 +191,23 @@ def plan(
 
     changes = ({"scale": scale} if scale else {}) | ({"only": only} if only else {})
     typer.echo(as_text(_load_plan(changes, configfile)))
+
+
+@app.command()
+def keep(
+    scale: Annotated[str, typer.Option(help="A scale that was run here.")],
+    folder: Annotated[Path, typer.Option(help="Where to.")] = Path("results/reference"),
+) -> None:
+    """Keep records and tables of a finished scale in results/reference, to be committed.
+
+    Weights and curves stay behind. Records of other fits that are there already stay.
+
+    Example: lossless-inr keep --scale miniature
+    """
+    from lossless_inr.experiments import reference
+
+    entries = reference.keep(Path("results") / scale, folder / scale)
+    typer.echo(f"{len(entries)} records in {folder / scale}")
 
 
 @app.command()

@@ -58,8 +58,9 @@ def describe(kind: str, name: str) -> dict:
     Returns
     -------
     dict
-        `label` (str), `citation` (the module docstring), `parameters` (name -> default), and for
-        networks `shape`: `width` and `hidden_layers` of their own, or None.
+        `label` (str), `citation` (the module docstring), `parameters` (name -> default), `bases`
+        (names of the classes it extends), and for networks `shape`: `width` and `hidden_layers`
+        of their own, or None.
 
     Raises
     ------
@@ -71,7 +72,7 @@ def describe(kind: str, name: str) -> dict:
         tree = ast.parse(file.read_text(encoding="utf-8"))
     except SyntaxError as error:
         raise UserError(f"{file.name}, line {error.lineno}: {error.msg}") from None
-    label, shape, parameters = name, None, {}
+    label, shape, parameters, bases = name, None, {}, []
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign):
             targets = {t.id for t in node.targets if isinstance(t, ast.Name)}
@@ -79,6 +80,8 @@ def describe(kind: str, name: str) -> dict:
                 label = ast.literal_eval(node.value)
             if "SHAPE" in targets:
                 shape = ast.literal_eval(node.value)
+        if isinstance(node, ast.ClassDef):
+            bases += [base.id for base in node.bases if isinstance(base, ast.Name)]
         if isinstance(node, ast.FunctionDef) and node.name == BUILDER[kind]:
             for argument, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True):
                 if argument.arg in COMMON or default is None:
@@ -91,4 +94,10 @@ def describe(kind: str, name: str) -> dict:
                         f"'{argument.arg}' as a plain number or text, not as an expression"
                     ) from None
     citation = ast.get_docstring(tree) or ""
-    return {"label": label, "citation": citation, "parameters": parameters, "shape": shape}
+    return {
+        "label": label,
+        "citation": citation,
+        "parameters": parameters,
+        "bases": bases,
+        "shape": shape,
+    }

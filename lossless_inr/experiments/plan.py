@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 import logging
 import math
 from dataclasses import dataclass
@@ -23,8 +24,9 @@ from lossless_inr.experiments.spec import (
     load_experiments,
 )
 from lossless_inr.fitting import digests
+from lossless_inr.fitting.forms import check_parameters, passes_per_iteration
 from lossless_inr.fitting.recipe import Recipe, load_recipes
-from lossless_inr.fitting.record import FitSpec, passes_per_iteration
+from lossless_inr.fitting.record import FitSpec
 
 LOG = logging.getLogger(__name__)
 # Shards, where the config leaves their number open: each costs about 3 s to start, and the last
@@ -114,7 +116,7 @@ def plan_fit(
     Raises
     ------
     UserError
-        If the signal is unknown or the recipe does not apply.
+        If the signal is unknown, the recipe does not apply, or a parameter cannot be.
     """
     entry, size = catalog.find(signal)
     samples = entry.prepared_shape(size)
@@ -135,6 +137,7 @@ def plan_fit(
             ("representation", representation, representation_parameters),
         )
     }
+    check_parameters(representation, parameters["representation"], entry.bits)
     passes = passes_per_iteration(
         representation, parameters["representation"], entry.bits, samples[-1]
     )
@@ -239,6 +242,7 @@ class Plan:
                 content = self._extended(experiment.scales[content.extends], content, where)
             if isinstance(content, ExperimentScale):
                 self.fits[name], self.cells[name] = self._expand(content, where)
+                self._check_beside(experiment, f"{config.experiments}/{name}.yaml")
         for name, experiment in self.experiments.items():
             if self.scale in experiment.select:
                 where = f"{config.experiments}/{name}.yaml: select.{self.scale}"
@@ -274,6 +278,30 @@ class Plan:
                 kept[content.experiment] = every[content.experiment]
             kept[name] = every[name]
         return kept
+
+    def _check_beside(self, experiment: Experiment, where: str) -> None:
+        """Refuse a printed data set that no signal of any scale stands beside."""
+        if not experiment.beside:
+            return
+        names = [
+            choice.strip()
+            for scale in experiment.scales.values()
+            for block in scale.fits
+            for name in (scale.signals if block.signals == "all" else as_list(block.signals))
+            for choice in name.split("|")
+        ]
+        sets = {name.split("/")[0] for name in names}
+        kinds = set()
+        for name in names:
+            if name != NOTHING and not name.endswith("/*"):
+                entry, _ = self.catalog.find(name)
+                kinds.add((entry.kind, entry.bits))
+        for number, beside in enumerate(experiment.beside):
+            if beside.set not in sets and (beside.kind, beside.bits) not in kinds:
+                raise UserError(
+                    f"{where}: beside[{number}]: no signal is of the set '{beside.set}', and none "
+                    f"is a {beside.kind} of {beside.bits} bits: no fit would answer to it"
+                )
 
     def _extended(
         self, scale: ExperimentScale, extension: Extension, where: str
@@ -334,6 +362,7 @@ class Plan:
         """Fits of a scale, and which printed row each answers to."""
         fits: dict[str, FitSpec] = {}
         cells: dict[str, str] = {}
+        answers: dict[tuple, tuple[str, str]] = {}
         for number, block in enumerate(scale.fits):
             here = f"{where}.fits[{number}]"
             listed = scale.signals if block.signals == "all" else as_list(block.signals)
@@ -341,32 +370,27 @@ class Plan:
                 signals = self._named(listed)
             except UserError as error:
                 raise UserError(f"{here}: {error}") from None
-            networks = (
-                registry.names("network") if block.network == "all" else as_list(block.network)
-            )
-            forms = (
+            every = itertools.product(
+                signals,
+                registry.names("network") if block.network == "all" else as_list(block.network),
                 registry.names("representation")
                 if block.representation == "all"
-                else as_list(block.representation)
+                else as_list(block.representation),
+                as_list(block.recipe),
+                range(block.seeds),
             )
-            for signal in signals:
-                for network in networks:
-                    for representation in forms:
-                        for recipe in as_list(block.recipe):
-                            for seed in range(block.seeds):
-                                fit = self._fit(
-                                    scale,
-                                    block,
-                                    signal,
-                                    network,
-                                    representation,
-                                    recipe,
-                                    seed,
-                                    here,
-                                )
-                                fits.setdefault(fit.digest, fit)
-                                if block.cell:
-                                    cells[fit.digest] = block.cell.replace("{network}", network)
+            for signal, network, representation, recipe, seed in every:
+                fit = self._fit(scale, block, signal, network, representation, recipe, seed, here)
+                fits.setdefault(fit.digest, fit)
+                if block.cell:
+                    cell = block.cell.replace("{network}", network)
+                    cells[fit.digest] = cell
+                    digest, first = answers.setdefault((cell, signal, seed), (fit.digest, here))
+                    if digest != fit.digest:
+                        raise UserError(
+                            f"{first} and {here}: two fits of {signal}, seed {seed}, answer to the "
+                            f"printed row '{cell}'; take 'cell' from one"
+                        )
         return list(fits.values()), cells
 
     def _fit(self, scale, block, signal, network, representation, recipe, seed, where) -> FitSpec:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from lossless_inr import registry
+from lossless_inr.analysis.cells import PAPER_SCALE
 from lossless_inr.analysis.printed import printed_cells
 from lossless_inr.errors import UserError, suggest
 from lossless_inr.schema import Strict, load
@@ -131,7 +132,11 @@ class Selection(Strict):
 
 
 class Beside(Strict):
-    """Which printed data set stands beside which of our data."""
+    """A printed data set, and which of our data stand beside it.
+
+    Signals of the set of this name answer to it. At scales smaller than the paper's, other data
+    of the same kind and bit depth stand beside it for orientation, the first that fits.
+    """
 
     kind: Literal["photo", "scan", "audio", "digit", "synthetic"]
     bits: Annotated[int, Field(ge=1, le=16)]
@@ -159,6 +164,28 @@ class Experiment(Strict):
     def at(self, scale: str) -> ExperimentScale | Extension | Selection | None:
         """What this experiment does at a scale, if anything."""
         return self.scales.get(scale) or self.extend.get(scale) or self.select.get(scale)
+
+    def printed_set(self, signal: str, kind: str, bits: int, scale: str) -> str | None:
+        """The printed data set that a signal stands beside at a scale, if any.
+
+        Examples
+        --------
+        >>> beside = [{"kind": "photo", "bits": 8, "set": name} for name in ("kodak", "div2k")]
+        >>> table = Experiment(title="", layout="table", published="table1", beside=beside)
+        >>> table.printed_set("div2k/256x256/0801", "photo", 8, "paper")
+        'div2k'
+        >>> table.printed_set("skimage/32x32/coffee", "photo", 8, "miniature")
+        'kodak'
+        >>> table.printed_set("skimage/256x256/coffee", "photo", 8, "paper")
+        """
+        own = signal.split("/")[0]
+        for beside in self.beside:
+            if beside.set == own:
+                return own
+        for beside in self.beside:
+            if scale != PAPER_SCALE and (beside.kind, beside.bits) == (kind, bits):
+                return beside.set
+        return None
 
     @property
     def at_scales(self) -> list[str]:
@@ -240,11 +267,12 @@ def _check_published(experiment: Experiment, where: str) -> None:
         if beside.set not in set(cells.set):
             hint = suggest(beside.set, set(cells.set))
             raise UserError(f"{where}: beside[{number}].set: unknown '{beside.set}'{hint}")
+    rows = list(cells.row.unique())
     for key, networks, cell in named:
         for network in registry.names("network") if networks == ["all"] else networks:
             row = cell.replace("{network}", network)
-            if row not in set(cells.row) and "{network}" not in cell:
-                raise UserError(f"{where}: {key}: no printed row '{row}'{suggest(row, cells.row)}")
+            if row not in rows and "{network}" not in cell:
+                raise UserError(f"{where}: {key}: no printed row '{row}'{suggest(row, rows)}")
 
 
 def _check_names(fits: FitBlock, where: str) -> None:

@@ -14,12 +14,11 @@ from pydantic import Field
 from lossless_inr import registry
 from lossless_inr.engine.settings import Decay, Positive, Precision, Settings, SparsePhases
 from lossless_inr.errors import UserError, suggest
+from lossless_inr.fitting.forms import regresses_values
 from lossless_inr.schema import Strict, read_yaml, validate
 
 # Narrower products are too small to gain by bfloat16.
 BFLOAT16_FROM = 128
-# Representations that regress numbers; their modules, which know it too, would import torch.
-VALUE_FORMS = frozenset({"direct", "digits"})
 
 
 class Horizon(Strict):
@@ -122,7 +121,7 @@ def load_recipes(folder: Path) -> dict[str, Recipe]:
                 registry.check("network", used)
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
-        for used in VALUE_FORMS.intersection(recipe.applies_to):
+        for used in filter(regresses_values, recipe.applies_to):
             if recipe.focus > 0:
                 raise UserError(
                     f"{path}: focus: the representation '{used}' has no bits to focus on"

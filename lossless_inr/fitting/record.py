@@ -13,6 +13,7 @@ from lossless_inr import registry
 from lossless_inr.engine.settings import Settings
 from lossless_inr.errors import UserError
 from lossless_inr.fitting import digests
+from lossless_inr.fitting.forms import passes_per_iteration
 from lossless_inr.schema import Strict, validate
 
 SCHEMA_VERSION = 1
@@ -31,19 +32,6 @@ Decibel = Annotated[
     AfterValidator(_number),
     PlainSerializer(lambda v: "inf" if v == math.inf else v),
 ]
-
-
-def passes_per_iteration(representation: str, parameters: dict, bits: int, channels: int) -> float:
-    """How often an iteration evaluates a network at each position of the signal.
-
-    Examples
-    --------
-    >>> passes_per_iteration("direct", {}, 8, 3), passes_per_iteration("bitplane", {}, 8, 3)
-    (1, 8)
-    """
-    if representation == "digits":
-        return bits / parameters["digit_bits"]
-    return {"bitplane": bits, "bitchannel": bits * channels}.get(representation, 1)
 
 
 class FitSpec(Strict):

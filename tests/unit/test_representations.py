@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 from tiny import FORMS, build_form, random_samples
 
+from lossless_inr import registry
 from lossless_inr.engine.passes import slices
 from lossless_inr.errors import UserError
-from lossless_inr.fitting.recipe import VALUE_FORMS
+from lossless_inr.fitting.forms import LOSSES, check_parameters, regresses_values
+from lossless_inr.representations import _base
 from lossless_inr.representations._base import (
     TIME_STEP,
     BitRepresentation,
@@ -19,7 +21,7 @@ from lossless_inr.representations._base import (
     to_planes,
 )
 
-BIT_FORMS = [name for name in FORMS if name not in VALUE_FORMS]
+BIT_FORMS = [name for name in FORMS if not regresses_values(name)]
 every_form = pytest.mark.parametrize("name", FORMS)
 every_bit_form = pytest.mark.parametrize("name", BIT_FORMS)
 
@@ -250,7 +252,7 @@ def test_outputs_may_move_by_less_than_the_margin_but_not_by_more(name, signal, 
     outputs = torch.rand(shape, dtype=torch.float64, generator=generator) * 1.8 - 0.9
     decoded, margin = form.decode(outputs), float(form.margin(outputs))
     # The margin of values is in steps of a digit.
-    unit = 2 / form.top if name in VALUE_FORMS else 1.0
+    unit = 2 / form.top if regresses_values(name) else 1.0
     signs = torch.sign(torch.randn(shape, generator=generator))
     assert torch.equal(form.decode(outputs + 0.999 * margin * unit * signs), decoded)
     further = 1.001 * margin * unit + 1e-12
@@ -380,3 +382,21 @@ def test_direct_margin_beyond_the_range_counts_to_the_outermost_boundary_only():
     assert float(form.margin(torch.tensor([[3.0]]))) == pytest.approx(1.5)
     assert float(form.margin(torch.tensor([[-3.0]]))) == pytest.approx(1.5)
     assert float(form.margin(torch.tensor([[0.5]]))) == pytest.approx(0.25)
+
+
+def test_plans_know_the_losses_of_the_classes_without_importing_them():
+    assert {name: getattr(_base, name).losses for name in LOSSES} == LOSSES
+    assert {name for name in FORMS if regresses_values(name)} == {"direct", "digits"}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_plan_refuses_the_losses_that_the_representation_refuses(name):
+    defaults = registry.describe("representation", name)["parameters"]
+    for loss in ("bce", "bce-probability", "mse", "mae", "mes"):
+        try:
+            build_form(name, (2, 2, 1), 4, loss=loss)
+        except UserError:
+            with pytest.raises(UserError, match=f"no loss '{loss}'"):
+                check_parameters(name, defaults | {"loss": loss}, 4)
+        else:
+            check_parameters(name, defaults | {"loss": loss}, 4)

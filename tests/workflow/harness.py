@@ -44,8 +44,11 @@ class Project:
         assert old in text
         self.write(path, text.replace(old, new))
 
-    def start(self, *arguments: str, configfile: str = "config/smoke.yaml") -> subprocess.Popen:
+    def start(
+        self, *arguments: str, configfile: str = "config/smoke.yaml", options: tuple[str, ...] = ()
+    ) -> subprocess.Popen:
         command = [sys.executable, "-m", "lossless_inr.cli", "run", "--configfile", configfile]
+        command += options
         return subprocess.Popen(
             [*command, *(["--", *arguments] if arguments else [])],
             cwd=self.folder,
@@ -58,8 +61,8 @@ class Project:
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
-    def run(self, *arguments: str, configfile: str = "config/smoke.yaml") -> tuple[int, str]:
-        process = self.start(*arguments, configfile=configfile)
+    def run(self, *arguments: str, **named) -> tuple[int, str]:
+        process = self.start(*arguments, **named)
         output, _ = process.communicate(timeout=400)
         return process.returncode, output
 

@@ -5,9 +5,12 @@ import signal
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 from harness import SMOKE
 from PIL import Image
+
+from lossless_inr.cli import OUT_OF_TIME
 
 ONE_FIT = """\
 title: one
@@ -197,6 +200,30 @@ def test_ctrl_c_in_the_middle_ends_in_words_and_the_rerun_goes_on(project):
     code, output = project.run("--until", "fit")
     assert code == 0, output
     assert all(project.records()[name] == written for name, written in kept.items())
+
+
+def test_a_piece_stops_at_its_time_and_what_is_finished_can_be_shown(project):
+    photograph(project.folder / "mine/good.png")
+    # More bits than a network of 16 wide can hold.
+    config = only(project, row("good", "mine/good.png"), "mine/16x16/good")
+    endless = (
+        "- {signals: all, network: siren, representation: direct, recipe: published, "
+        "iterations: 10000000}"
+    )
+    text = (project.folder / "mine/experiments/one.yaml").read_text()
+    project.write("mine/experiments/one.yaml", f"{text}      {endless}\n")
+    code, output = project.run("--cores", "2", configfile=config, options=("--hours", "0.007"))
+    assert code == OUT_OF_TIME, output
+    assert "Traceback" not in output, output
+    assert "2 of 2 fits are left" in output
+    assert "stopped after 0.007 h, as asked: 1 of 2 fits are finished" in output
+    kept = project.records()
+    assert len(kept) == 1
+    code, output = project.run("--cores", "2", configfile=config, options=("--partial",))
+    assert code == 0, output
+    assert project.records() == kept
+    table = pd.read_parquet(project.folder / "results/smoke/tables/one.parquet")
+    assert list(table.representation) == ["bithead"]
 
 
 def test_two_runs_in_one_folder_do_not_mix(project):

@@ -15,6 +15,7 @@ import pytest
 from bs4 import BeautifulSoup
 from harness import Project
 
+from lossless_inr.experiments.reference import read
 from lossless_inr.experiments.tables import FIRST_COLUMNS
 
 NASTY = "it's a {project} & more"
@@ -209,6 +210,24 @@ def test_python_of_the_tests_is_the_one_that_ran(finished):
     record = json.loads((finished.folder / next(iter(finished.records()))).read_text())
     version = ".".join(map(str, sys.version_info[:3]))
     assert record["provenance"]["machine"]["python"] == version
+
+
+def test_a_finished_scale_is_kept_without_weights_and_again_with_the_same_bytes(finished):
+    command = ("-m", "lossless_inr.cli", "keep", "--scale", "smoke")
+    folder = finished.folder / "results/reference/smoke"
+    done = finished.python(*command)
+    assert done.returncode == 0, done.stderr
+    kept = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert {path.suffix for path in kept} == {".jsonl", ".csv"}
+    entries = read(folder / "records.jsonl")
+    assert len(entries) == len(finished.records())
+    assert str(len(entries)) in done.stdout
+    tables = (finished.folder / "results/smoke/tables").glob("*-summary.csv")
+    assert {p.name.replace("-summary", "") for p in tables} == {
+        p.name for p in folder.glob("tables/*")
+    }
+    assert finished.python(*command).returncode == 0
+    assert kept == {path: path.read_bytes() for path in kept}
 
 
 def test_edited_record_is_refused_by_collect(finished):

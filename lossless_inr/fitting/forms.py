@@ -1,0 +1,60 @@
+"""What a plan knows of a representation without importing it, and so without torch."""
+
+from __future__ import annotations
+
+from lossless_inr import registry
+from lossless_inr.errors import UserError, suggest
+
+# Losses that the classes of `representations/_base.py` implement, their defaults first.
+LOSSES = {
+    "BitRepresentation": ("bce", "bce-probability", "mse", "mae"),
+    "ValueRepresentation": ("mse", "mae", "bce"),
+}
+
+
+def regresses_values(representation: str) -> bool:
+    """Whether a representation regresses numbers, rather than predicting bits."""
+    return "ValueRepresentation" in registry.describe("representation", representation)["bases"]
+
+
+def passes_per_iteration(representation: str, parameters: dict, bits: int, channels: int) -> float:
+    """How often an iteration evaluates a network at each position of the signal.
+
+    Examples
+    --------
+    >>> passes_per_iteration("direct", {}, 8, 3), passes_per_iteration("bitplane", {}, 8, 3)
+    (1, 8)
+    """
+    if representation == "digits":
+        return bits / parameters["digit_bits"]
+    return {"bitplane": bits, "bitchannel": bits * channels}.get(representation, 1)
+
+
+def check_parameters(representation: str, parameters: dict, bits: int) -> None:
+    """Refuse, before anything runs, what the representation would refuse in every fit.
+
+    Parameters
+    ----------
+    representation : str
+    parameters : dict
+        Those of `representations/<name>.py`, defaults included.
+    bits : int
+        Bit depth of the signal.
+
+    Raises
+    ------
+    UserError
+        For a loss that the representation does not have, or digits that do not fill a sample.
+    """
+    loss = parameters.get("loss")
+    for base in registry.describe("representation", representation)["bases"]:
+        if loss is not None and loss not in LOSSES.get(base, (loss,)):
+            raise UserError(
+                f"representation '{representation}': no loss '{loss}'{suggest(loss, LOSSES[base])}"
+            )
+    size = parameters.get("digit_bits")
+    if size is not None and (size != int(size) or size < 1 or bits % size):
+        raise UserError(
+            f"representation '{representation}': digit_bits {size} does not divide the {bits} bits "
+            "of a sample"
+        )
