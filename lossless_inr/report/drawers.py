@@ -67,7 +67,7 @@ def _all_pictures(fits, records, results, prepared, curve_of) -> dict[str, dict 
     None is a fit of which there is nothing to show; one that is left out for its weight is absent.
     """
     record_of = dict(zip(fits.spec_digest, records, strict=True))
-    side, room = pictures.largest_side(len(fits)), pictures.CHARACTERS
+    side, room = pictures.largest_side(len(fits)), pictures.room_for(len(fits))
     nth = fits.groupby(["method", "variant", "width", "bits"]).cumcount()
     signals: dict[str, Signal | None] = {}
     shown: dict[str, dict | None] = {}

@@ -18,9 +18,8 @@ from PIL import Image
 from lossless_inr.report.formats import data_uri, format_flops
 from lossless_inr.signals import Signal
 
-# Of the whole report's 15 MB, all pictures together. With more fits the thumbnails get smaller; of
-# the 2,000 fits of the paper's scale, some get none.
-CHARACTERS = 6_000_000
+# The report stays below 15 MB: what its pictures may take, and what a fit takes without any.
+MOST_CHARACTERS, CHARACTERS_OF_TEXT = 6_000_000, 4_500
 POINTS, COLUMNS = 60, 96
 WIDTH, HEIGHT = 300, 150
 LEFT, RIGHT, TOP, BOTTOM = 40, 8, 20, 22
@@ -47,10 +46,24 @@ class Line:
     end: tuple[float, float] | None = None
 
 
+def room_for(fits: int) -> int:
+    """Characters that all pictures together may take, in a report of so many fits.
+
+    Up to some 1,000 fits there is room for the pictures of each; of the 2,000 of the paper's
+    scale, some have none.
+
+    Examples
+    --------
+    >>> room_for(250), room_for(2107)
+    (6000000, 2000000)
+    """
+    return int(np.clip(11_000_000 - CHARACTERS_OF_TEXT * fits, 2_000_000, MOST_CHARACTERS))
+
+
 def largest_side(fits: int) -> int:
     """Side in pixels up to which a thumbnail of one of so many fits may grow."""
     # An RGB picture of noise costs 3 bytes a pixel and 4/3 of that as base64; three pictures each.
-    side = math.isqrt(CHARACTERS // (12 * max(1, fits)))
+    side = math.isqrt(room_for(fits) // (12 * max(1, fits)))
     return int(np.clip(side, 32, 96))
 
 
