@@ -7,7 +7,7 @@ never dropped, and its time never averaged. Signals are what is counted: their s
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,14 +45,14 @@ class Summary:
     mean: float | None
     std: float | None
 
-    def text(self, number: Callable[[float], str] = _number) -> str:
+    def text(self) -> str:
         """`790 ± 109 (median 781)`, `1,204 (5 of 6)` or `> 1,000 (2 of 6)`."""
         if self.median is None:
-            return f"> {number(self.bound)} ({self.reached} of {self.n})"
+            return f"> {_number(self.bound)} ({self.reached} of {self.n})"
         if self.mean is None:
-            return f"{number(self.median)} ({self.reached} of {self.n})"
-        deviation = f" ± {number(self.std)} (median {number(self.median)})" if self.n > 1 else ""
-        return number(self.mean) + deviation
+            return f"{_number(self.median)} ({self.reached} of {self.n})"
+        deviation = f" ± {_number(self.std)} (median {_number(self.median)})" if self.n > 1 else ""
+        return _number(self.mean) + deviation
 
 
 def _kaplan_meier(times: np.ndarray, censored: np.ndarray) -> float | None:

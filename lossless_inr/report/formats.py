@@ -77,7 +77,17 @@ def format_printed(cell: dict | None, shown) -> str:
 
 
 def format_times(times: Summary | None, cost: str) -> str:
-    """A Kaplan-Meier median over signals in the unit of its cost, or how long it was exceeded."""
+    """A Kaplan-Meier median over signals in the unit of its cost, or what it exceeds.
+
+    The deviation over signals stands beside it unless one of them is censored.
+
+    Examples
+    --------
+    >>> format_times(Summary(2, 2, 9e9, None, 9e9, 1e9), "flops")
+    '9 GFLOP ± 1 GFLOP'
+    >>> format_times(Summary(2, 0, None, 1000, None, None), "iterations")
+    '> 1,000 (0 of 2)'
+    """
     if times is None:
         return DASH
     number = {"flops": format_flops, "seconds": format_seconds, "samples_seen": format_samples}
@@ -85,7 +95,8 @@ def format_times(times: Summary | None, cost: str) -> str:
     if times.median is None:
         return f"> {number(times.bound)} ({times.reached} of {times.n})"
     censored = f" ({times.reached} of {times.n})" if times.reached < times.n else ""
-    return number(times.median) + censored
+    spread = f" ± {number(times.std)}" if times.std else ""
+    return number(times.median) + spread + censored
 
 
 def format_spread(spread: Spread | None, shown) -> str:

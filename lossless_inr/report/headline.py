@@ -61,6 +61,7 @@ def speedups(fits: pd.DataFrame) -> list[dict]:
                     "representation": group.representation.iloc[0],
                     "recipe": group.recipe.iloc[0],
                     "depth": reference.depth,
+                    "shape": reference["shape"],
                     "full": reference.informative_planes >= FULL_DEPTH_PLANES
                     or reference.bits < 16,
                     "name": method_name(group.iloc[0]),
