@@ -52,15 +52,12 @@ def read_table(path: Path) -> pd.DataFrame:
 
 
 def in_order(fits: pd.DataFrame) -> pd.DataFrame:
-    """Fits by signal and method instead of by the shard that ran them; photographs first."""
-    keys = ["kind", "bits", "signal", "representation", "network", "recipe", "variant"]
-    kinds = {kind: place for place, kind in enumerate(KIND_TITLES)}
-    return fits.sort_values(
-        [*keys, "width", "budget", "seed"],
-        key=lambda column: column.map(kinds) if column.name == "kind" else column,
-        kind="stable",
-        ignore_index=True,
-    )
+    """Fits by signal and method, not by shard; photographs and large signals first."""
+    kind = fits.kind.map({name: place for place, name in enumerate(KIND_TITLES)})
+    keys = ["kind", "bits", "samples", "signal", "representation", "network", "recipe", "variant"]
+    keyed = fits.assign(kind=kind, samples=-fits.samples)
+    order = keyed.sort_values([*keys, "width", "budget", "seed"], kind="stable").index
+    return fits.loc[order].reset_index(drop=True)
 
 
 def curves(results: Path) -> Callable[[pd.Series], pd.DataFrame]:
