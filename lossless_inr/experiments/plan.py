@@ -73,6 +73,21 @@ def paper_ratio_width(
     )
 
 
+def plain_fits(fits: list[FitSpec], cells: dict[str, str]) -> list[dict]:
+    """What tells the rows of a table apart, for each fit; `cell` is its row of the printed one."""
+    names = ("signal", "kind", "bits", "network", "representation", "variant", "recipe", "width")
+    return [
+        {name: getattr(fit, name) for name in names}
+        | {
+            "digest": fit.digest,
+            "shape": "x".join(map(str, fit.shape)),
+            "budget": fit.iterations,
+            "cell": cells.get(fit.digest),
+        }
+        for fit in fits
+    ]
+
+
 def own_shape(network: str) -> Shape | None:
     """The size that a network's authors give it, if its file has one."""
     shape = registry.describe("network", network)["shape"]
@@ -198,6 +213,8 @@ class Plan:
         Signals `set/size/*` of sets whose names are not here yet.
     planned : dict of str to int
         Number of fits per experiment, before a partial plan drops those without a record.
+    planned_fits : dict of str to list of dict
+        The fits counted there, as plain data (see `plain_fits`).
     """
 
     def __init__(self, config: Config, root: Path = Path(".")):
@@ -237,6 +254,7 @@ class Plan:
                     chosen = chosen + [fit for fit in own if fit.digest not in known]
                 self.fits[name] = chosen
         self.planned = {name: len(fits) for name, fits in self.fits.items()}
+        self.planned_fits = {n: plain_fits(f, self.cells.get(n, {})) for n, f in self.fits.items()}
         if config.partial:
             self._keep_finished(root / "results" / self.scale)
 
