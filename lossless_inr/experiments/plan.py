@@ -73,8 +73,10 @@ def paper_ratio_width(
     )
 
 
-def plain_fits(fits: list[FitSpec], cells: dict[str, str]) -> list[dict]:
-    """What tells the rows of a table apart, for each fit; `cell` is its row of the printed one."""
+def plain_fits(fits: list[FitSpec], cells: dict[str, str], sets: dict[str, str]) -> list[dict]:
+    """What tells the rows of a table apart, for each fit; `cell` is its row of the printed one,
+    in the part about `printed_set`.
+    """
     names = ("signal", "kind", "bits", "network", "representation", "variant", "recipe", "width")
     return [
         {name: getattr(fit, name) for name in names}
@@ -83,6 +85,7 @@ def plain_fits(fits: list[FitSpec], cells: dict[str, str]) -> list[dict]:
             "shape": "x".join(map(str, fit.shape)),
             "budget": fit.iterations,
             "cell": cells.get(fit.digest),
+            "printed_set": sets.get(fit.digest),
         }
         for fit in fits
     ]
@@ -209,6 +212,8 @@ class Plan:
         Per experiment, in the order of its spec.
     cells : dict of str to dict
         Per experiment that declares fits: digest of a fit -> row of the printed table.
+    sets : dict of str to dict
+        Per experiment: digest of a fit -> printed data set that it stands beside.
     left_out : set of str
         Signals `set/size/*` of sets whose names are not here yet.
     planned : dict of str to int
@@ -254,9 +259,21 @@ class Plan:
                     chosen = chosen + [fit for fit in own if fit.digest not in known]
                 self.fits[name] = chosen
         self.planned = {name: len(fits) for name, fits in self.fits.items()}
-        self.planned_fits = {n: plain_fits(f, self.cells.get(n, {})) for n, f in self.fits.items()}
+        self.sets = {name: self._printed_sets(name) for name in self.fits}
+        self.planned_fits = {
+            name: plain_fits(fits, self.cells.get(name, {}), self.sets[name])
+            for name, fits in self.fits.items()
+        }
         if config.partial:
             self._keep_finished(root / "results" / self.scale)
+
+    def _printed_sets(self, name: str) -> dict[str, str]:
+        experiment = self.experiments[name]
+        found = {
+            fit.digest: experiment.printed_set(fit.signal, fit.kind, fit.bits, self.scale)
+            for fit in self.fits[name]
+        }
+        return {digest: beside for digest, beside in found.items() if beside is not None}
 
     def _keep_finished(self, results: Path) -> None:
         """Drop fits without a record, and experiments that have none left."""

@@ -8,12 +8,13 @@ import pandas as pd
 
 from lossless_inr.analysis import bound
 from lossless_inr.analysis.audit import audit
-from lossless_inr.analysis.cells import TOLERANCE, compare, headline
+from lossless_inr.analysis.cells import PAPER_SCALE, TOLERANCE, compare, headline
 from lossless_inr.analysis.matched import at_equal_compute
 from lossless_inr.analysis.printed import printed_cells
 from lossless_inr.analysis.statistics import Summary
 from lossless_inr.analysis.verdicts import verdicts
 from lossless_inr.experiments.tables import summary_table, times_to_lossless
+from lossless_inr.published import load_published
 from lossless_inr.report.drawers import anchor
 from lossless_inr.report.labels import names_of_fits
 from lossless_inr.report.planned import Planned
@@ -41,19 +42,22 @@ def answered_cells(
         Knows of how many signals a cell is; without a plan, those that were run.
     """
     rows, known_values = [], {}
+    images = {name: facts["images"] for name, facts in load_published()["datasets"].items()}
     for printed in printed_cells().itertuples(index=False):
         fits, expected = pd.DataFrame(), 0
         for name, table in tables.items():
             experiment = experiments[name]
             if experiment["published"] != printed.table:
                 continue
-            for beside in experiment["beside"]:
-                if beside["set"] == printed.set:
-                    same = (table.kind == beside["kind"]) & (table.bits == beside["bits"])
-                    chosen = table[same & (table.cell == printed.row)]
-                    fits = chosen[chosen.status != "failed"]
-                    known = planned.cell_signals(name, beside["kind"], beside["bits"], printed.row)
-                    expected = chosen.signal.nunique() if known is None else known
+            same = (table.printed_set == printed.set) & (table.cell == printed.row)
+            chosen = table[same.fillna(False)]
+            if chosen.empty:
+                continue
+            fits = chosen[chosen.status != "failed"]
+            known = planned.cell_signals(name, printed.set, printed.row)
+            expected = chosen.signal.nunique() if known is None else known
+            if scale == PAPER_SCALE:  # a part of the set answers nothing, whatever was planned
+                expected = max(expected, images[printed.set])
         n = fits.signal.nunique() if len(fits) else 0
         key = (printed.table, printed.set, printed.row)
         if n and key not in known_values:

@@ -66,12 +66,12 @@ class Planned:
         begun = set(fits.signal[fits.digest.isin(self.run)])
         return [signal for signal in dict.fromkeys(fits.signal) if signal not in begun]
 
-    def cell_signals(self, name: str, kind: str, bits: int, cell: str) -> int | None:
+    def cell_signals(self, name: str, printed_set: str, cell: str) -> int | None:
         """Signals that a printed cell is about at this scale; None if the plan is not known."""
         fits = self.fits.get(name)
         if fits is None:
             return None
-        same = (fits.kind == kind) & (fits.bits == bits) & (fits.cell == cell)
+        same = (fits.printed_set == printed_set) & (fits.cell == cell)
         return int(fits.signal[same].nunique())
 
     def cut_short(self) -> set[str]:

@@ -64,17 +64,15 @@ def kind_sections(
 ) -> list[dict]:
     """A table by kind, depth and size of data, each summary row beside its printed cells."""
     sections = []
-    for (kind, depth, bits, shape), group in table.groupby(
-        ["kind", "depth", "bits", "shape"], sort=False
+    for (kind, depth, beside, shape), group in table.groupby(
+        ["kind", "depth", "printed_set", "shape"], sort=False, dropna=False
     ):
-        beside = next(
-            (b for b in experiment["beside"] if b["kind"] == kind and b["bits"] == bits), None
-        )
+        beside = None if pd.isna(beside) else beside
 
         def printed(cell, beside=beside):
             if beside is None or cell is None:
                 return {}
-            return printed_row(experiment["published"], beside["set"], cell)
+            return printed_row(experiment["published"], beside, cell)
 
         signals = group.drop_duplicates("signal")[
             ["signal", "title", "shape", "informative_planes"]
@@ -82,11 +80,9 @@ def kind_sections(
         sections.append(
             {
                 "title": f"{KIND_TITLES.get(kind, kind)}, {depth}, {shape}",
-                "slug": f"{name}-{kind}-{depth}-{shape}".replace(" ", "-"),
+                "slug": f"{name}-{beside or kind}-{depth}-{shape}".replace(" ", "-"),
                 "signals": signals.to_dict("records"),
-                "set": published["datasets"][beside["set"]] | {"name": beside["set"]}
-                if beside
-                else None,
+                "set": published["datasets"][beside] | {"name": beside} if beside else None,
                 "rows": _rows(group, planned.rows(name, list(signals.signal)), printed),
             }
         )

@@ -136,6 +136,7 @@ class Scale:
         ]
         specs = [one for one, _ in planned]
         self.cells = {specs[k].digest: "bitplane" for k in (0, 1)}
+        self.sets = {one.digest: "kodak" for one in specs if one.kind == "photo"}
         short = spec(b, iterations=10)  # a figure's fit that stops early on purpose
         drawn = [specs[0], short]
         entries = [
@@ -148,7 +149,8 @@ class Scale:
         present = set(fits.spec_digest)
         wanted = [one.digest for one in specs if one.digest in present]
         (self.results / "tables").mkdir()
-        fits_table(fits, wanted, self.cells).to_parquet(self.results / "tables/table1.parquet")
+        table = fits_table(fits, wanted, self.cells, self.sets)
+        table.to_parquet(self.results / "tables/table1.parquet")
         folder = self.results / "figures"
         folder.mkdir()
         (folder / "figure9.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
@@ -167,8 +169,8 @@ class Scale:
             "prepared": self.prepared,
             "planned": {"table1": len(specs), "figure9": 2, "never": 3},
             "planned_fits": {
-                "table1": plain_fits(specs, self.cells),
-                "figure9": plain_fits(drawn, {}),
+                "table1": plain_fits(specs, self.cells, self.sets),
+                "figure9": plain_fits(drawn, {}, {}),
             },
         }
         self.fits = fits
