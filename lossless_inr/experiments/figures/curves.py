@@ -100,7 +100,7 @@ def convergence(fits: pd.DataFrame, results: Path, prepared: Path):
         for quality, axis_row in zip(QUALITIES, axes[2 * row : 2 * row + 2], strict=True):
             axis_row[0].set_ylabel(QUALITIES[quality])
             for axis in axis_row:
-                axis.set(xscale="log", yscale="log" if quality == "ber" else "linear")
+                style.log_axes(axis, "xy" if quality == "ber" else "x")
                 axis.grid(True, which="major")
                 axis.tick_params(labelbottom=True)
                 if quality == "ber":
@@ -167,7 +167,8 @@ def profile(fits: pd.DataFrame, results: Path, prepared: Path):
             data.append(signals.assign(method=name, bits=bits, what="signal", n=len(signals)))
         count = chosen.signal.nunique()
         above.set_title(f"{bits} bit, {count} signal{'s' if count > 1 else ''}")
-        above.set(xscale="log", ylim=(-0.03, 1.05))
+        above.set(ylim=(-0.03, 1.05))
+        style.log_axes(above, "x")
         below.set(xlabel="FLOPs", yticks=[])
         below.margins(y=0.15)
         # Whole decades: two are always labelled.

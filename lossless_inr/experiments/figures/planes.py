@@ -62,7 +62,8 @@ def planes(fits: pd.DataFrame, results: Path, prepared: Path):
                 rasterized=True,
             )
             axis.invert_yaxis()
-            axis.set(xscale="log", yticks=[])
+            axis.set(yticks=[])
+            style.log_axes(axis, "x")
         pair[0].set_yticks([0.5, fit.bits - 0.5], ["MSB", "LSB"])
         lines = [style.wrapped(names[index], 1.35, lines=3)]
         lines += [f"seed {fit.seed}"] if seeds else []
@@ -89,8 +90,9 @@ def planes(fits: pd.DataFrame, results: Path, prepared: Path):
         axis.set_xlabel(label)
     if not several:
         figure.suptitle(style.signal_title(fits.iloc[0], style.WIDTH))
-    figure.colorbar(
+    bar = figure.colorbar(
         image, ax=axes, location="bottom", label="bit-error rate of the plane", shrink=0.5,
         aspect=45, extend="min",
     )  # fmt: skip
+    style.log_axes(bar.ax, "x")
     return figure, pd.concat(data, ignore_index=True)

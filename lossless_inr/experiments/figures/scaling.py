@@ -53,11 +53,9 @@ def capacity(fits: pd.DataFrame, results: Path, prepared: Path):
                 marker=look["marker"], ms=4, **style.OPEN,
             )  # fmt: skip
     for axis, label in zip(axes, COSTS.values(), strict=True):
-        axis.set(
-            xscale="log", yscale="log", xlabel="parameters per bit of the signal", ylabel=label
-        )
+        axis.set(xlabel="parameters per bit of the signal", ylabel=label)
         axis.grid(True, which="major")
-        style.label_log_axis(axis, "xy")
+        style.log_axes(axis, "xy", steps=(1, 2, 5))
         for ratio, text in ((0.84, "paper, 8 bit"), (0.42, "paper, 16 bit")):
             axis.axvline(ratio, color="0.5", lw=0.8, ls=":")
             axis.annotate(
@@ -85,7 +83,8 @@ def _bound_panel(axis) -> pd.DataFrame:
         textcoords="axes fraction", fontsize=style.SMALL, ha="right", va="bottom",
         arrowprops={"arrowstyle": "-", "lw": 0.6},
     )  # fmt: skip
-    axis.set(yscale="log", ylabel="bound U(n) / C on the size")
+    axis.set(ylabel="bound U(n) / C on the size")
+    style.log_axes(axis, "y")
     axis.set_xticks([1, 4, 8, 12, 16])
     axis.legend(frameon=False, loc="upper left", handlelength=2.5)
     return data.assign(panel="bound")
@@ -111,10 +110,10 @@ def _measured_panels(axes, fits: pd.DataFrame) -> tuple[pd.DataFrame, list]:
                 **style.OPEN,
             )  # fmt: skip
     for axis, label in zip(axes, COSTS.values(), strict=True):
-        axis.set(xscale="log", yscale="log", ylabel=label)
+        axis.set(xscale="log", ylabel=label)
         axis.set_xticks(sorted(set(fits.n)), [str(n) for n in sorted(set(fits.n))])
         axis.xaxis.minorticks_off()
-        style.label_log_axis(axis)
+        style.log_axes(axis, "y", steps=(1, 2, 5))
     handles = [plt.Line2D([], [], ms=4, **look | {"ls": "-"}) for look in looks.values()]
     if (fits.reading == "all together").any():
         text = "all networks together have one's parameters"

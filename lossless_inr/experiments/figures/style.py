@@ -83,6 +83,7 @@ _LOOKS = [
 # The rank of a recipe's plain form, unless another line of the family has it already.
 _RECIPES = {"published": 0, "fast": 1, "authors": 1, "tuned": 2, "decayed": 2, "capacity": 3}
 _SIGNAL_MARKERS = ["o", "s", "^", "D", "v", "P", "<", "X", ">", "p"]
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _FORMS = {
     "direct": "",
     "bitplane": " + bit planes",
@@ -213,21 +214,25 @@ def signal_styles(fits: pd.DataFrame) -> dict[str, dict]:
     }
 
 
-def _short(value: float, position: int | None = None) -> str:
-    if value < 1000:
-        return f"{value:.3g}"
-    if value < 1e6:
-        return f"{value:,.0f}"
+def _power(value: float, position: int | None = None) -> str:
+    """`10³`, `5·10⁶`; plain where that is shorter."""
+    if 9e-3 < value < 1e6:
+        return f"{value:,.3g}" if value < 1000 else f"{value:,.0f}"
     mantissa, exponent = f"{value:.0e}".split("e")
-    return f"{mantissa}e{int(exponent)}"
+    factor = "" if mantissa == "1" else f"{mantissa}·"
+    return f"{factor}10{str(int(exponent)).translate(_SUPERSCRIPTS)}"
 
 
-def label_log_axis(axis, letters: str = "y") -> None:
-    """Ticks at 1, 2 and 5 of each decade, for axes that may span less than one."""
+def log_axes(axis, letters: str, *, steps: tuple[int, ...] = (1,)) -> None:
+    """Logarithmic axes with ticks at `steps` of each decade, of which only those have labels.
+
+    The labels are plain characters: setting a formula takes longer than the rest of a figure.
+    """
     for letter in letters:
+        axis.set(**{f"{letter}scale": "log"})
         side = getattr(axis, f"{letter}axis")
-        side.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
-        side.set_major_formatter(FuncFormatter(_short))
+        side.set_major_locator(LogLocator(subs=steps, numticks=12 if len(steps) > 1 else 9))
+        side.set_major_formatter(FuncFormatter(_power))
         side.set_minor_formatter(NullFormatter())
 
 
