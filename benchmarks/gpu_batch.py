@@ -10,160 +10,115 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import os
 import shutil
 import sys
 import time
 from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 
-import numpy as np
-
-from lossless_inr.datasets.catalog import Catalog
 from lossless_inr.errors import UserError
-from lossless_inr.experiments.plan import paper_ratio_width
-from lossless_inr.fitting import digests
+from lossless_inr.experiments.reference import Entry, merge, read
 from lossless_inr.fitting.recipe import load_recipes
-from lossless_inr.fitting.record import FitSpec, Record, Verdict
+from lossless_inr.fitting.record import FitSpec, Record
 from lossless_inr.signals import Signal
-from lossless_inr.signals.resample import centre_square, downsample
 
 ROOT = Path(__file__).resolve().parents[1]
-REFERENCE = ROOT / "results/reference"
-KODAK = [f"kodim{i:02d}" for i in range(1, 25)]
-RGB16 = {"weld": "rgb16-libavif/weld_16bit.png", "hdr_room": "rgb16-libjxl/hdr_room.png"}
-BASELINES = ["siren", "finer", "wire", "gauss", "relu_pe", "tanh_pe"]
-# The published recipe needs 790 +- 109 (8 bit) and 3,450 +- 877 (16 bit) iterations.
-BUDGET = {8: 3000, 16: 8000}
-# One bit-plane iteration costs n iterations of a baseline; this is the paper's own budget.
-BASELINE_BUDGET = 790
+REFERENCE = ROOT / "results/reference/paper"
+PLAN = "plan.jsonl"
 # Seconds kept for verification before the time limit, and the largest part of a carried state.
 RESERVE, PART = 60.0, 15 * 2**20
-
-
-# --- signals --------------------------------------------------------------------------------
-
-
-def prepare(mirror: Path, folder: Path) -> None:
-    """Write the signals of the paper-scale plan from the mirror's files."""
-    try:
-        from imagecodecs import png_decode
-    except ImportError:
-        raise UserError(
-            "imagecodecs is needed to read 16-bit RGB; pip install imagecodecs"
-        ) from None
-    files = {f"kodak/256x256/{name}": (mirror / f"kodak/{name}.png", 8) for name in KODAK}
-    files |= {f"rgb16/256x256/{name}": (mirror / path, 16) for name, path in RGB16.items()}
-    for name, (path, bits) in files.items():
-        if not path.exists():
-            raise UserError(f"{path}: no such file; give the mirror's folder")
-        samples = centre_square(png_decode(path.read_bytes()))
-        samples = downsample(samples, 256, 256, from_bits=bits, to_bits=bits)
-        dtype = np.uint8 if bits == 8 else np.uint16
-        signal = Signal(name=name, samples=samples.astype(dtype), bits=bits, kind="photo")
-        target = folder / f"{name}.npz"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        signal.save(target)
-    print(f"{len(files)} signals in {folder}")
-
-
-def dry_signals(folder: Path) -> list[str]:
-    """Three small offline photographs, for the dry run."""
-    catalog = Catalog(ROOT / "config/datasets.tsv", ROOT)
-    names = [f"skimage/12x12/{n}" for n in ("astronaut", "coffee")] + ["skimage16/12x12/chelsea"]
-    for name in names:
-        target = folder / f"{name}.npz"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        catalog.prepare(name).save(target)
-    return names
 
 
 # --- the plan -------------------------------------------------------------------------------
 
 
-def spec_of(signal: Signal, network, representation, recipe, iterations, width) -> FitSpec:
-    """One fit of five hidden layers."""
-    settings = load_recipes(ROOT / "config/recipes")[recipe].resolve(
-        network=network,
-        representation=representation,
-        bits=signal.bits,
-        width=width,
-        iterations=iterations,
-    )
-    return FitSpec(
-        signal=signal.name,
-        kind=signal.kind,
-        shape=list(signal.samples.shape),
-        bits=signal.bits,
-        network=network,
-        width=width,
-        hidden_layers=5,
-        representation=representation,
-        recipe=recipe,
-        settings=settings,
-        iterations=iterations,
-        seed=0,
-    )
+def priorities(scale: str) -> list[FitSpec]:
+    """The fits of a scale's tables in the order of their worth; later ones may not be reached."""
+    # What plans and fetches needs packages that the GPU's machine lacks.
+    from lossless_inr.experiments.plan import Plan
+    from lossless_inr.experiments.spec import Config
 
+    plan = Plan(Config(scale=scale), ROOT)
 
-def plan(signals: dict[str, Signal], dry: bool) -> list[FitSpec]:
-    """Fits in the order of their worth; later ones may not be reached."""
-    eight = [s for s in signals.values() if s.bits == 8]
-    sixteen = [s for s in signals.values() if s.bits == 16]
-    budget = {8: 400, 16: 400} if dry else BUDGET
-
-    def fits(chosen, network, representation, recipe, iterations=None):
-        return [
-            spec_of(
-                signal,
-                network,
-                representation,
-                recipe,
-                iterations or budget[signal.bits],
-                paper_ratio_width(signal.samples.shape, signal.bits, 5) if dry else 512,
-            )
-            for signal in chosen
+    def pick(experiment, data_set=None, *, few=False, **wanted):
+        chosen = [
+            fit
+            for fit in plan.fits[experiment]
+            if data_set in (None, fit.signal.split("/")[0])
+            and all(getattr(fit, key) == value for key, value in wanted.items())
         ]
+        names = list(dict.fromkeys(fit.signal for fit in chosen))
+        names = names[::4] if few else names  # six of Kodak's 24
+        # Image by image, so that a part of the plan compares like with like.
+        return [fit for name in names for fit in chosen if fit.signal == name]
 
-    few = eight[:1] if dry else eight[::4]  # six of Kodak's 24
-    specs = fits(eight, "siren", "bithead", "fast")
-    specs += fits(few, "siren", "bithead", "fast-tf32")
-    specs += fits(few, "siren", "bithead", "fast-bf16")
-    specs += fits(few, "siren", "bitplane", "published")
-    specs += fits(few, "siren", "bitplane", "fast")
-    specs += fits(sixteen, "siren", "bithead", "fast")
-    specs += fits(sixteen, "siren", "bithead", "fast-tf32")
-    for signal in eight:  # image by image, so that a part of the plan compares like with like
-        for network in BASELINES[:1] if dry else BASELINES:
-            specs += fits([signal], network, "direct", "published", BASELINE_BUDGET)
-    specs += fits(sixteen, "siren", "bitplane", "fast")
-    specs += fits(sixteen, "siren", "bitplane", "published")
-    return specs
+    def at(fits, recipe):
+        """The same fits at another precision."""
+        chosen = load_recipes(ROOT / "config/recipes")[recipe]
+        for fit in fits:
+            settings = chosen.resolve(
+                network=fit.network,
+                representation=fit.representation,
+                bits=fit.bits,
+                width=fit.width,
+                iterations=fit.iterations,
+            )
+            yield fit.model_copy(update={"recipe": recipe, "settings": settings})
+
+    if scale != "paper":  # the dry run
+        return plan.fits["table1"]
+    paper = {"network": "siren", "representation": "bitplane", "recipe": "published"}
+    ours = {"representation": "bithead", "recipe": "fast"}
+    direct = {"representation": "direct", "recipe": "published"}
+    fits = pick("table1", "kodak", **ours)
+    fits += pick("table1", "kodak", few=True, **paper)
+    fits += at(pick("table1", "kodak", few=True, **ours), "fast-tf32")
+    fits += at(pick("table1", "kodak", few=True, **ours), "fast-bf16")
+    fits += pick("table1", "rgb16", **ours)
+    fits += pick("table1", "kodak", few=True, **direct)
+    fits += pick("table1", "rgb16", **paper)
+    fits += pick("table1", "kodak", **direct)
+    fits += pick("table1", "rgb16", **direct)
+    fits += pick("table3", few=True) + pick("table8", few=True) + pick("table2", "kodak", few=True)
+    fits += pick("table1", "kodak", **paper)
+    return list({fit.digest: fit for fit in fits}.values())
+
+
+def prepare(mirror: str, folder: Path, scale: str) -> None:
+    """Write the plan, and the signals that it needs, which the GPU's machine could not make."""
+    from lossless_inr.datasets.command import fetch_and_prepare
+
+    specs = priorities(scale)
+    names = list(dict.fromkeys(spec.signal for spec in specs))
+    wanted: dict[tuple[str, str], list[str]] = {}
+    for data_set, size, name in (signal.split("/") for signal in names):
+        wanted.setdefault((data_set, size), []).append(name)
+    for (data_set, size), only in wanted.items():
+        fetch_and_prepare(data_set, mirror=mirror, sizes=[size], only=only, root=ROOT)
+    for signal in names:
+        target = folder / f"{signal}.npz"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / f"data/prepared/{signal}.npz", target)
+    lines = [json.dumps(spec.model_dump(mode="json"), sort_keys=True) + "\n" for spec in specs]
+    (folder / PLAN).write_text("".join(lines), encoding="utf-8")
+    print(f"{len(specs)} fits of {len(names)} signals in {folder}")
 
 
 # --- running --------------------------------------------------------------------------------
 
 
-def read_lines(path: Path) -> list[dict]:
-    """Entries of a records file: {"record": ..., "verdict": ...}."""
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-def key_of(record: dict, device: str) -> tuple[str, str]:
-    """What makes two records answers to the same question."""
-    return record["spec_digest"], device
-
-
-def check(folder: Path, signal_path: Path) -> dict:
+def check(folder: Path, signal_path: Path) -> Entry:
     """Verify one fit, in a process that never saw it."""
     from lossless_inr.fitting.verify import verify
 
     record = Record.load(folder / "record.json")
-    return verify(record, Signal.load(signal_path), folder).model_dump()
+    return Entry(record=record, verdict=verify(record, Signal.load(signal_path), folder))
 
 
-def run(signals_at: Path, out: Path, work: Path, *, limit: float, device: str, dry: bool) -> None:
+def run(
+    signals_at: Path, out: Path, work: Path, *, limit: float, device: str, reference: Path
+) -> None:
     """Fit what is missing until the time is up."""
     from lossless_inr.engine.loop import OutOfTime
     from lossless_inr.fitting.fit import Resources, choose_device, run_or_record_failure
@@ -171,42 +126,32 @@ def run(signals_at: Path, out: Path, work: Path, *, limit: float, device: str, d
     start = time.monotonic()
     reserve = min(RESERVE, limit / 5)
     choose_device(device)
-    names = (
-        dry_signals(signals_at)
-        if dry
-        else sorted(
-            str(path.relative_to(signals_at).with_suffix("")) for path in signals_at.rglob("*.npz")
-        )
-    )
-    if not names:
-        raise UserError(f"{signals_at}: no signals; run 'gpu_batch.sh prepare' first")
-    signals = {name: Signal.load(signals_at / f"{name}.npz") for name in names}
+    if not (signals_at / PLAN).is_file():
+        raise UserError(f"{signals_at}: no {PLAN}; run 'gpu_batch.sh prepare' first")
+    lines = (signals_at / PLAN).read_text(encoding="utf-8").splitlines()
+    specs = [FitSpec(**json.loads(line)) for line in lines]
     out.mkdir(parents=True, exist_ok=True)
-    lines = out / "records.jsonl"
-    done = {
-        key_of(entry["record"], entry["record"]["provenance"].get("device", ""))
-        for entry in [*read_lines(lines), *([] if dry else read_lines(REFERENCE / "records.jsonl"))]
-    }
-    specs = plan(signals, dry)
+    records = out / "records.jsonl"
+    done = {entry.key for entry in [*read(records), *read(reference / "records.jsonl")]}
     resources = Resources(device, threads=2, exclusive=True, deadline=start + limit - reserve)
-    pending: list[tuple[FitSpec, Record, Future]] = []
+    pending: list[tuple[FitSpec, Future]] = []
 
     def collect(wait: bool) -> None:
         for item in list(pending):
-            spec, record, verdict = item
+            spec, verdict = item
             if wait or verdict.done():
                 left = max(1.0, start + limit - time.monotonic()) if wait else None
                 try:
-                    found = verdict.result(timeout=left)
+                    entry = verdict.result(timeout=left)
                 except TimeoutError:
                     continue  # not a record without its verdict: the fit is done again
-                entry = {"record": record.model_dump(), "verdict": found}
-                with open(lines, "a", encoding="utf-8") as file:
-                    file.write(json.dumps(entry, sort_keys=True) + "\n")
+                with open(records, "a", encoding="utf-8") as file:
+                    file.write(entry.line)
                 pending.remove(item)
                 shutil.rmtree(work / spec.folder)
 
-    workers = ProcessPoolExecutor(1 if dry else 6, mp_context=multiprocessing.get_context("spawn"))
+    count = min(6, max(1, (os.cpu_count() or 1) - 2))
+    workers = ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"))
     fitted, skipped, unfinished = 0, 0, None
     for spec in specs:
         if (spec.digest, device) in done:
@@ -217,7 +162,8 @@ def run(signals_at: Path, out: Path, work: Path, *, limit: float, device: str, d
             if time.monotonic() >= resources.deadline:
                 raise OutOfTime("before it began")
             restore_state(folder, out, spec.digest)
-            record = run_or_record_failure(spec, signals[spec.signal], folder, resources)
+            signal = Signal.load(signals_at / f"{spec.signal}.npz")
+            record = run_or_record_failure(spec, signal, folder, resources)
         except OutOfTime:
             unfinished = spec
             carry_state(folder, out, spec.digest)
@@ -228,16 +174,16 @@ def run(signals_at: Path, out: Path, work: Path, *, limit: float, device: str, d
             f"{record.timing.fit if record.timing else 0:.2f} s",
             flush=True,
         )
-        pending.append(
-            (spec, record, workers.submit(check, folder, signals_at / f"{spec.signal}.npz"))
-        )
+        verdict = workers.submit(check, folder, signals_at / f"{spec.signal}.npz")
+        pending.append((spec, verdict))
         collect(wait=False)
     collect(wait=True)
     workers.shutdown(wait=False, cancel_futures=True)
     for process in multiprocessing.active_children():
         process.terminate()
     state = f"; stopped in {unfinished.signal} {unfinished.method}" if unfinished else ""
-    print(f"{fitted} fitted, {skipped} were done, {len(specs)} in the plan{state}")
+    # One whose verdict took too long has no record, and is fitted again.
+    print(f"{fitted - len(pending)} fitted, {skipped} were done, {len(specs)} in the plan{state}")
 
 
 def carry_state(folder: Path, out: Path, digest: str) -> None:
@@ -260,46 +206,7 @@ def restore_state(folder: Path, out: Path, digest: str) -> None:
         (folder / "state.safetensors").write_bytes(content)
 
 
-# --- merging --------------------------------------------------------------------------------
-
-
-def merge(out: Path, reference: Path) -> None:
-    """Merge records that came back into the committed ones; the newer of two counts."""
-    import pandas as pd
-
-    entries = {}
-    for entry in [*read_lines(reference / "records.jsonl"), *read_lines(out / "records.jsonl")]:
-        record = Record.model_validate(entry["record"])
-        Verdict.model_validate(entry["verdict"])
-        if entry["verdict"]["record_digest"] != digests.of_json(record.model_dump()):
-            raise UserError(f"{out}: the verdict of {record.spec.folder} is of another record")
-        entries[key_of(entry["record"], record.provenance["device"])] = (record, entry)
-    if not entries:
-        raise UserError(f"{out}: no records.jsonl there; give the folder that came back")
-    ordered = sorted(entries.values(), key=lambda e: (e[0].spec.folder, e[0].spec_digest))
-    reference.mkdir(parents=True, exist_ok=True)
-    text = "".join(json.dumps(entry, sort_keys=True) + "\n" for _, entry in ordered)
-    (reference / "records.jsonl").write_text(text, encoding="utf-8")
-    table = pd.DataFrame(
-        [
-            {
-                "signal": record.spec.signal,
-                "bits": record.spec.bits,
-                "method": record.spec.method,
-                "device": record.provenance["machine"]["gpu"] or "cpu",
-                "status": record.status,
-                "iterations": record.iterations,
-                "verified": entry["verdict"]["verified"],
-                "ber": record.last.ber if record.last else None,
-                "seconds": record.timing.fit if record.timing else None,
-                "tflop": record.flops / 1e12 if record.flops else None,
-                "precision": record.precision,
-            }
-            for record, entry in ordered
-        ]
-    )
-    table.to_csv(reference / "summary.csv", index=False)
-    print(f"{len(ordered)} records in {reference}")
+# --- command line ---------------------------------------------------------------------------
 
 
 def main() -> None:
@@ -307,25 +214,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
     one = commands.add_parser("prepare")
-    one.add_argument("mirror", type=Path)
+    one.add_argument("mirror", help="the mirror's folder; '' for none")
     one.add_argument("folder", type=Path)
+    one.add_argument("--scale", default="paper", help="smoke: small fits, for the dry run")
     one = commands.add_parser("run")
     one.add_argument("--signals", type=Path, required=True)
     one.add_argument("--out", type=Path, required=True)
     one.add_argument("--work", type=Path, required=True)
     one.add_argument("--limit", type=float, required=True, help="seconds")
     one.add_argument("--device", default="cuda", choices=["cpu", "cuda"])
-    one.add_argument("--dry", action="store_true", help="small signals, the whole procedure")
+    one.add_argument("--reference", type=Path, default=REFERENCE, help="what is done already")
     one = commands.add_parser("merge")
     one.add_argument("out", type=Path)
     one.add_argument("reference", type=Path, nargs="?", default=REFERENCE)
     a = parser.parse_args()
     if a.command == "prepare":
-        prepare(a.mirror, a.folder)
+        prepare(a.mirror, a.folder, a.scale)
     elif a.command == "merge":
-        merge(a.out, a.reference)
+        new = read(a.out / "records.jsonl")
+        if not new:
+            raise UserError(f"{a.out}: no records.jsonl there; give the folder that came back")
+        print(f"{len(merge(new, a.reference))} records in {a.reference}")
     else:
-        run(a.signals, a.out, a.work, limit=a.limit, device=a.device, dry=a.dry)
+        run(a.signals, a.out, a.work, limit=a.limit, device=a.device, reference=a.reference)
 
 
 if __name__ == "__main__":

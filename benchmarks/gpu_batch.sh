@@ -3,7 +3,7 @@
 #
 #   gpu_batch.sh prepare MIRROR   here: signals and the few wheels the GPU machine lacks -> .gpu/
 #   gpu_batch.sh run [SECONDS]    there: GPU tests, engine benchmark, then fits until the time is up
-#   gpu_batch.sh merge FOLDER     here: records that came back -> results/reference/
+#   gpu_batch.sh merge FOLDER     here: records that came back -> results/reference/paper/
 #   gpu_batch.sh dry              anywhere: the whole procedure on a CPU with small images
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -42,8 +42,9 @@ merge)
 dry)
     FOLDER=$(mktemp -d)
     trap 'rm -rf "$FOLDER"' EXIT
+    $BATCH prepare '' "$FOLDER/signals" --scale smoke
     for LIMIT in ${2:-2} 300; do # the first is too short on purpose
-        $BATCH run --dry --device cpu --signals "$FOLDER/signals" --out "$FOLDER/out" --work "$FOLDER/work" --limit "$LIMIT"
+        $BATCH run --device cpu --signals "$FOLDER/signals" --out "$FOLDER/out" --work "$FOLDER/work" --limit "$LIMIT" --reference "$FOLDER/none"
     done
     $BATCH merge "$FOLDER/out" "$FOLDER/reference"
     cat "$FOLDER/reference/summary.csv"

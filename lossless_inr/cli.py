@@ -1,4 +1,4 @@
-"""Command line: `lossless-inr run | plan | rerun | data | list`, thin calls into the rooms."""
+"""Command line: thin calls into the rooms."""
 
 from __future__ import annotations
 
@@ -194,6 +194,23 @@ def plan(
 
 
 @app.command()
+def keep(
+    scale: Annotated[str, typer.Option(help="A scale that was run here.")],
+    folder: Annotated[Path, typer.Option(help="Where to.")] = Path("results/reference"),
+) -> None:
+    """Keep records and tables of a finished scale in results/reference, to be committed.
+
+    Weights and curves stay behind. Records of other fits that are there already stay.
+
+    Example: lossless-inr keep --scale miniature
+    """
+    from lossless_inr.experiments import reference
+
+    entries = reference.keep(Path("results") / scale, folder / scale)
+    typer.echo(f"{len(entries)} records in {folder / scale}")
+
+
+@app.command()
 def rerun(
     record: Annotated[Path, typer.Argument(help="A record.json of an earlier run.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the new fit.")] = Path(
@@ -224,6 +241,141 @@ def rerun(
         ber = f"{one.last.ber:.3e}" if one.last else "none"
         typer.echo(f"{name:7s} {one.status}, {one.iterations} iterations, last BER {ber}")
     typer.echo(f"Record: {output / 'record.json'}")
+
+
+Force = Annotated[bool, typer.Option("--force", help="Write over an existing file.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+
+
+@app.command()
+def fit(
+    source: Annotated[Path, typer.Argument(help="PNG, TIFF, DICOM, WAV, FLAC or .npy.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The model, *.linr.")],
+    recipe: Annotated[str, typer.Option(help="One that applies to the bit head.")] = "fast",
+    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT, or native: as it is.")] = "native",
+    tile: Annotated[str, typer.Option(help="Largest side of a tile, or auto.")] = "auto",
+    margin: Annotated[
+        float, typer.Option(min=0, max=100, help="|logit| to go on for after the last wrong bit.")
+    ] = 1.0,
+    device: Device = "auto",
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    budget: Annotated[str, typer.Option(help="E.g. 90s, 10min, 2h; default: none.")] = "",
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes on a CPU; default: one per core.")
+    ] = None,
+    force: Force = False,
+) -> None:
+    """Fit your own image or sound losslessly; the file is verified before it counts.
+
+    Ctrl-C, a kill or the end of the budget (exit code 3) keeps what is finished beside the
+    output; the same command goes on.
+
+    Example: lossless-inr fit photo.png -o photo.linr
+    """
+    from lossless_inr.engine.loop import OutOfTime
+    from lossless_inr.models import command
+
+    try:
+        line = command.fit(
+            source,
+            output,
+            recipe=recipe,
+            size=size,
+            tile=tile,
+            margin=margin,
+            device=device,
+            seed=seed,
+            budget=budget,
+            workers=workers,
+            force=force,
+        )
+    except OutOfTime:
+        typer.echo(
+            f"stopped after {budget}, as asked; not lossless yet. Finished tiles are kept in "
+            f"{output}.state, the same command goes on",
+            err=True,
+        )
+        raise typer.Exit(OUT_OF_TIME) from None
+    typer.echo(line)
+
+
+@app.command()
+def decode(
+    model: Annotated[Path, typer.Argument(help="A .linr file.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="PNG, TIFF, WAV, FLAC, .npy.")],
+    region: Annotated[str, typer.Option(help="Of an image: x0:x1,y0:y1.")] = "",
+    times: Annotated[str, typer.Option("--time", help="Of a sound: begin:end, seconds.")] = "",
+    planes: Annotated[str, typer.Option(help="Leading bit planes only, e.g. 15:8.")] = "",
+    device: Device = "cpu",
+    force: Force = False,
+) -> None:
+    """Give back the samples of a model, exactly; each tile is checked against its digest.
+
+    Example: lossless-inr decode photo.linr -o photo.png
+    """
+    from lossless_inr.models import command
+
+    typer.echo(
+        command.decode(
+            model, output, region=region, times=times, planes=planes, device=device, force=force
+        )
+    )
+
+
+@app.command()
+def verify(
+    model: Annotated[Path, typer.Argument(help="A .linr file.")],
+    source: Annotated[Path, typer.Argument(help="The file that it was fitted to.")],
+) -> None:
+    """Exit with 0 only if the model decodes to every sample of the file.
+
+    Example: lossless-inr verify photo.linr photo.png
+    """
+    from lossless_inr.models import command
+
+    equal, line = command.verify(model, source)
+    typer.echo(line)
+    raise typer.Exit(0 if equal else 1)
+
+
+@app.command()
+def info(
+    model: Annotated[Path, typer.Argument(help="A .linr file.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
+) -> None:
+    """Say what a model holds: network, parameters, bits per sample, margin, provenance.
+
+    Example: lossless-inr info photo.linr --json
+    """
+    from lossless_inr.models import command
+
+    facts = command.info(model)
+    if as_json:
+        typer.echo(json.dumps(facts, indent=1))
+        return
+    for name, value in facts.items():
+        shown = f"{value:.4g}" if isinstance(value, float) else value
+        typer.echo(f"{name.replace('_', ' '):24s} {shown}")
+
+
+@app.command()
+def compare(
+    files: Annotated[list[Path], typer.Argument(help="Images or sounds.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
+) -> None:
+    """Put usual lossless codecs beside the model of each file (same name, .linr).
+
+    Example: lossless-inr compare photo.png
+    """
+    from lossless_inr.models import command
+
+    rows = command.compare(files)
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+        return
+    import pandas as pd
+
+    typer.echo(pd.DataFrame(rows).to_string(index=False, float_format=lambda v: f"{v:,.3f}"))
 
 
 @app.command()

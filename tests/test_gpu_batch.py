@@ -3,10 +3,14 @@
 import csv
 import io
 import os
+import re
 import subprocess
 import sys
 
 import pytest
+
+from lossless_inr.experiments.plan import Plan
+from lossless_inr.experiments.spec import Config
 
 
 @pytest.fixture(scope="module")
@@ -34,14 +38,26 @@ def test_the_dry_run_stops_at_its_limit_and_goes_on_from_there(root):
     first, second = (line for line in done.stdout.splitlines() if "in the plan" in line)
     assert "stopped in" in first and "stopped in" not in second
     before, after = (int(line.split()[0]) for line in (first, second))
-    assert before < 12 and before + after == 12
+    total = int(re.search(r"(\d+) in the plan", first)[1])
+    assert before < total and before + after == total
     assert f"{before} were done" in second
     table = done.stdout[done.stdout.index("signal,bits,method") :]
     rows = list(csv.DictReader(io.StringIO(table)))
-    assert len(rows) == 12
+    assert len(rows) == total
     fast = [row for row in rows if "bithead-fast" in row["method"]]
-    assert len(fast) == 6
+    assert len(fast) == 3
     assert all(row["status"] == "lossless" and row["verified"] == "True" for row in fast)
+
+
+def test_the_plan_is_made_of_fits_of_the_papers_tables_dearest_questions_first(gpu_batch, root):
+    fits = gpu_batch.priorities("paper")
+    known = {fit.digest for fit in Plan(Config(scale="paper"), root).all_fits}
+    other = {fit.recipe for fit in fits if fit.digest not in known}
+    assert other == {"fast-tf32", "fast-bf16"}
+    assert len({fit.digest for fit in fits}) == len(fits)
+    first = fits[:30]
+    assert [fit.recipe for fit in first] == ["fast"] * 24 + ["published"] * 6
+    assert {fit.signal.split("/")[0] for fit in first} == {"kodak"}
 
 
 def test_a_carried_state_comes_back_byte_for_byte(gpu_batch, tmp_path, monkeypatch):

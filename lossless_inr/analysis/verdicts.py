@@ -157,7 +157,8 @@ def grow_with_digits(fits: pd.DataFrame) -> Verdict:
         f"{ratios.median():.2f}-fold"
     )
     result = HOLDS if rising.all() else FAILS
-    return _verdict(*text, result, pd.concat(groups.values()), why)
+    rests_on = pd.concat(groups.values())
+    return _verdict(*text, result, rests_on[rests_on.signal.isin(by_size.index)], why)
 
 
 def _widest(fits: pd.DataFrame) -> int:
@@ -227,7 +228,8 @@ def channel_costs(fits: pd.DataFrame) -> Verdict:
         f"{ratio.median():.2f} times the iterations (median); +{more} -{less} by sign; printed 1.82"
     )
     result = HOLDS if less == 0 and more else FAILS if more == 0 else OPEN
-    return _verdict(*text, result, pd.concat([chosen, three]), why)
+    both = pd.concat([chosen[chosen.signal.isin(three.signal)], three])
+    return _verdict(*text, result, both, why)
 
 
 def bits_help_others(fits: pd.DataFrame) -> Verdict:

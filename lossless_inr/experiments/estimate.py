@@ -12,6 +12,7 @@ import pandas as pd
 
 from lossless_inr.analysis.printed import printed_cells
 from lossless_inr.experiments.plan import Plan
+from lossless_inr.experiments.reference import Entry, read
 from lossless_inr.fitting.record import FitSpec
 
 # float32 outside tensor cores, TFLOP/s, as their maker prints them (NVIDIA H200 data sheet;
@@ -97,15 +98,14 @@ def _row(name: str, fits: list[FitSpec], ends: dict[str, float], fraction: float
     return row
 
 
-def seconds_per_flop(records: list[dict]) -> dict[tuple[str, str], float]:
+def seconds_per_flop(entries: list[Entry]) -> dict[tuple[str, str], float]:
     """Median seconds for one (rough) FLOP of each network and representation, on one thread."""
     rows = []
-    for record in records:
-        spec = FitSpec(**record["spec"])
-        done = spec.cost * (record["iterations"] + 1) / (spec.iterations + 1)
-        timing = record["timing"]
-        if timing and done > 0 and record["iterations"] > 0:
-            rows.append((spec.network, spec.representation, timing["fit"] / done))
+    for entry in entries:
+        record, spec = entry.record, entry.record.spec
+        done = spec.cost * (record.iterations + 1) / (spec.iterations + 1)
+        if record.timing and record.iterations > 0:
+            rows.append((spec.network, spec.representation, record.timing.fit / done))
     table = pd.DataFrame(rows, columns=["network", "representation", "rate"])
     return table.groupby(["network", "representation"]).rate.median().to_dict()
 
@@ -124,12 +124,11 @@ def local_hours(fits: list[FitSpec], cores: int, reference: Path) -> float | Non
     Returns
     -------
     float or None
-        None if there is no such file.
+        None if no fit on a CPU is recorded there.
     """
-    if not Path(reference).is_file():
+    rates = seconds_per_flop([e for e in read(reference) if e.key[1] == "cpu"])
+    if not rates:
         return None
-    lines = Path(reference).read_text(encoding="utf-8").splitlines()
-    rates = seconds_per_flop([json.loads(line) for line in lines])
     usual = pd.Series(rates).median()
     seconds = sum(fit.cost * rates.get((fit.network, fit.representation), usual) for fit in fits)
     return seconds / 3600 / max(1, cores)

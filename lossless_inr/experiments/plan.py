@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 import logging
 import math
 from dataclasses import dataclass
@@ -70,6 +71,24 @@ def paper_ratio_width(
             together * mlp_parameters(len(shape), shape[-1], w, hidden_layers) - wanted
         ),
     )
+
+
+def plain_fits(fits: list[FitSpec], cells: dict[str, str], sets: dict[str, str]) -> list[dict]:
+    """What tells the rows of a table apart, for each fit; `cell` is its row of the printed one,
+    in the part about `printed_set`.
+    """
+    names = ("signal", "kind", "bits", "network", "representation", "variant", "recipe", "width")
+    return [
+        {name: getattr(fit, name) for name in names}
+        | {
+            "digest": fit.digest,
+            "shape": "x".join(map(str, fit.shape)),
+            "budget": fit.iterations,
+            "cell": cells.get(fit.digest),
+            "printed_set": sets.get(fit.digest),
+        }
+        for fit in fits
+    ]
 
 
 def own_shape(network: str) -> Shape | None:
@@ -193,10 +212,14 @@ class Plan:
         Per experiment, in the order of its spec.
     cells : dict of str to dict
         Per experiment that declares fits: digest of a fit -> row of the printed table.
+    sets : dict of str to dict
+        Per experiment: digest of a fit -> printed data set that it stands beside.
     left_out : set of str
         Signals `set/size/*` of sets whose names are not here yet.
     planned : dict of str to int
         Number of fits per experiment, before a partial plan drops those without a record.
+    planned_fits : dict of str to list of dict
+        The fits counted there, as plain data (see `plain_fits`).
     """
 
     def __init__(self, config: Config, root: Path = Path(".")):
@@ -236,8 +259,21 @@ class Plan:
                     chosen = chosen + [fit for fit in own if fit.digest not in known]
                 self.fits[name] = chosen
         self.planned = {name: len(fits) for name, fits in self.fits.items()}
+        self.sets = {name: self._printed_sets(name) for name in self.fits}
+        self.planned_fits = {
+            name: plain_fits(fits, self.cells.get(name, {}), self.sets[name])
+            for name, fits in self.fits.items()
+        }
         if config.partial:
             self._keep_finished(root / "results" / self.scale)
+
+    def _printed_sets(self, name: str) -> dict[str, str]:
+        experiment = self.experiments[name]
+        found = {
+            fit.digest: experiment.printed_set(fit.signal, fit.kind, fit.bits, self.scale)
+            for fit in self.fits[name]
+        }
+        return {digest: beside for digest, beside in found.items() if beside is not None}
 
     def _keep_finished(self, results: Path) -> None:
         """Drop fits without a record, and experiments that have none left."""
@@ -349,6 +385,7 @@ class Plan:
         """Fits of a scale, and which printed row each answers to."""
         fits: dict[str, FitSpec] = {}
         cells: dict[str, str] = {}
+        answers: dict[tuple, tuple[str, str]] = {}
         for number, block in enumerate(scale.fits):
             here = f"{where}.fits[{number}]"
             listed = scale.signals if block.signals == "all" else as_list(block.signals)
@@ -356,32 +393,27 @@ class Plan:
                 signals = self._named(listed)
             except UserError as error:
                 raise UserError(f"{here}: {error}") from None
-            networks = (
-                registry.names("network") if block.network == "all" else as_list(block.network)
-            )
-            forms = (
+            every = itertools.product(
+                signals,
+                registry.names("network") if block.network == "all" else as_list(block.network),
                 registry.names("representation")
                 if block.representation == "all"
-                else as_list(block.representation)
+                else as_list(block.representation),
+                as_list(block.recipe),
+                range(block.seeds),
             )
-            for signal in signals:
-                for network in networks:
-                    for representation in forms:
-                        for recipe in as_list(block.recipe):
-                            for seed in range(block.seeds):
-                                fit = self._fit(
-                                    scale,
-                                    block,
-                                    signal,
-                                    network,
-                                    representation,
-                                    recipe,
-                                    seed,
-                                    here,
-                                )
-                                fits.setdefault(fit.digest, fit)
-                                if block.cell:
-                                    cells[fit.digest] = block.cell.replace("{network}", network)
+            for signal, network, representation, recipe, seed in every:
+                fit = self._fit(scale, block, signal, network, representation, recipe, seed, here)
+                fits.setdefault(fit.digest, fit)
+                if block.cell:
+                    cell = block.cell.replace("{network}", network)
+                    cells[fit.digest] = cell
+                    digest, first = answers.setdefault((cell, signal, seed), (fit.digest, here))
+                    if digest != fit.digest:
+                        raise UserError(
+                            f"{first} and {here}: two fits of {signal}, seed {seed}, answer to the "
+                            f"printed row '{cell}'; take 'cell' from one"
+                        )
         return list(fits.values()), cells
 
     def _fit(self, scale, block, signal, network, representation, recipe, seed, where) -> FitSpec:

@@ -171,9 +171,14 @@ def collect(verdicts: list[dict], results: Path, prepared: Path) -> pd.DataFrame
 
 
 def fits_table(
-    fits: pd.DataFrame, wanted: list[str], cells: dict[str, str] | None = None
+    fits: pd.DataFrame,
+    wanted: list[str],
+    cells: dict[str, str] | None = None,
+    sets: dict[str, str] | None = None,
 ) -> pd.DataFrame:
-    """Rows of one experiment, in the order of its spec; `cell` is the printed row of each.
+    """Rows of one experiment, in the order of its spec.
+
+    `cell` is the printed row that each answers to, in the part about `printed_set`.
 
     Raises
     ------
@@ -185,6 +190,7 @@ def fits_table(
         raise UserError(f"{len(missing)} of {len(wanted)} fits have no record; run the fits first")
     table = fits.set_index("spec_digest", drop=False).loc[wanted].reset_index(drop=True)
     table["cell"] = table.spec_digest.map(cells or {}).astype("string")
+    table["printed_set"] = table.spec_digest.map(sets or {}).astype("string")
     rest = [c for c in table.columns if c not in FIRST_COLUMNS]
     return table[FIRST_COLUMNS + rest]
 

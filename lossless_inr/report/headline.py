@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import pandas as pd
 
+from lossless_inr.report.labels import method_name
 from lossless_inr.signals.signal import FULL_DEPTH_PLANES
-
-
-def _method_name(row: pd.Series) -> str:
-    form = {"direct": "values", "bitplane": "bit planes", "bithead": "bit head"}
-    return f"{row.label} · {form.get(row.representation, row.representation)} · {row.recipe}"
 
 
 def reached(fits: pd.DataFrame) -> list[dict]:
     """Per method: fits and signals that reached lossless, most complete first."""
     rows = []
-    for method, group in fits.groupby("method", sort=False):
+    for _, group in fits.groupby(["method", "variant"], sort=False):
         lossless = group[group.status == "lossless"]
         rows.append(
             {
-                "method": method,
-                "name": _method_name(group.iloc[0]),
+                "name": method_name(group.iloc[0]),
                 "fits": len(group),
                 "lossless": len(lossless),
                 "verified": int(group.verified.fillna(False).sum()),
@@ -49,10 +44,13 @@ def speedups(fits: pd.DataFrame) -> list[dict]:
     exclusiveness, size of batch and kind of pass.
     """
     base = fits[(fits.representation == "bitplane") & (fits.recipe == "published")]
+    base = base[(base.network == "siren") & (base.variant == "")]
+    base = base[base.budget == base.groupby("signal").budget.transform("max")]
     rows = []
     for _, reference in base.iterrows():
         others = fits[(fits.signal == reference.signal) & (fits.recipe != "published")]
-        for _, group in others.groupby("method", sort=False):
+        others = others[others.width == reference.width]
+        for _, group in others.groupby(["method", "variant", "width"], sort=False):
             if not (group.status == "lossless").all():
                 continue
             same = ["device", "processor", "threads", "exclusive", "batch", "engine"]
@@ -61,10 +59,12 @@ def speedups(fits: pd.DataFrame) -> list[dict]:
                 {
                     "title": reference.title,
                     "representation": group.representation.iloc[0],
+                    "recipe": group.recipe.iloc[0],
                     "depth": reference.depth,
+                    "shape": reference["shape"],
                     "full": reference.informative_planes >= FULL_DEPTH_PLANES
                     or reference.bits < 16,
-                    "name": _method_name(group.iloc[0]),
+                    "name": method_name(group.iloc[0]),
                     "seeds": len(group),
                     "censored": reference.status != "lossless",
                     "reference_iterations": int(reference.iterations),
@@ -92,9 +92,9 @@ def direct_remark(fits: pd.DataFrame) -> str | None:
     if reached_.empty:
         return None
     parts = []
-    for method, group in reached_.groupby("method", sort=False):
-        every = direct[direct.method == method]
-        name = _method_name(group.iloc[0])
+    for (method, variant), group in reached_.groupby(["method", "variant"], sort=False):
+        every = direct[(direct.method == method) & (direct.variant == variant)]
+        name = method_name(group.iloc[0])
         parts.append(f"{name} on {group.signal.nunique()} of {every.signal.nunique()} signals")
     return (
         "Value regression without bit planes was verified lossless too: "
@@ -115,8 +115,8 @@ def underfunded(fits: pd.DataFrame) -> list[dict]:
     return rows
 
 
-def summarise(fits: pd.DataFrame) -> dict:
-    """Everything the first screen shows."""
+def summarise(fits: pd.DataFrame, whole: pd.DataFrame | None = None) -> dict:
+    """Everything the first screen shows; ratios are of `whole` fits, if only some are."""
     lossless = fits[fits.status == "lossless"]
     depths = fits.drop_duplicates("signal")
     ran = fits[fits.ended.notna()]
@@ -129,7 +129,7 @@ def summarise(fits: pd.DataFrame) -> dict:
         "diverged": int((fits.status == "diverged").sum()),
         "failed": int((fits.status == "failed").sum()),
         "reached": reached(fits),
-        "speedups": speedups(fits),
+        "speedups": speedups(fits if whole is None else whole),
         "direct_remark": direct_remark(fits),
         "underfunded": underfunded(fits),
         "depths": depths.groupby(["kind", "depth"], sort=False).size().reset_index(name="count"),

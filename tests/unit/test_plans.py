@@ -163,6 +163,17 @@ def test_a_printed_set_that_no_signal_stands_beside_is_refused(folder):
     assert plan.experiments["table"].beside
 
 
+def test_two_fits_that_answer_to_one_printed_row_are_refused_with_both_places(folder):
+    block = {"recipe": "published", "representation": "bitplane", "cell": "bitplane"}
+    answers = {"published": "table1"}
+    twice = table(block, {}, block | {"iterations": 9}) | answers
+    line = refusal(plan_of, folder, table=twice)
+    assert "scales.smoke.fits[0] and" in line and "scales.smoke.fits[2]" in line
+    assert "'bitplane'" in line and "seed 0" in line
+    plan = plan_of(folder, table=table(block, {}, block | {"seeds": 2}) | answers)
+    assert len(plan.cells["table"]) == 4  # the same fit named twice is one fit
+
+
 # --- expansion ----------------------------------------------------------------------------
 
 

@@ -6,10 +6,11 @@ import json
 import numpy as np
 import pytest
 from planning import BLOCK, SCALE, TABLE, figure, plan_of, table
-from tiny import FORMS, NETWORKS, ROOT, refusal
+from tiny import FORMS, NETWORKS, ROOT, entry_of, refusal
 
 from lossless_inr.experiments import estimate
 from lossless_inr.experiments.plan import Plan
+from lossless_inr.experiments.reference import merge
 from lossless_inr.experiments.spec import Config
 from lossless_inr.fitting.record import FitSpec
 
@@ -209,18 +210,11 @@ def test_fits_that_the_paper_prints_iterations_for_end_there(folder):
 def test_hours_here_follow_from_the_records_of_the_same_method(folder, tmp_path):
     plan = plan_of(folder, table=table({"representation": ["bithead", "bitplane"]}))
     heads = [fit for fit in plan.all_fits if fit.representation == "bithead"]
-    records = [
-        # Half of its budget took as long as the whole would take at twice the speed.
-        {
-            "spec": fit.model_dump(mode="json"),
-            "iterations": 2,
-            "timing": {"fit": fit.cost * 1e-9 / 2},
-        }
-        for fit in heads
-    ]
-    path = tmp_path / "records.jsonl"
-    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    # Half of its budget took as long as the whole would take at twice the speed.
+    entries = [entry_of(fit, iterations=2, seconds=fit.cost * 1e-9 / 2) for fit in heads]
+    merge(entries, tmp_path)
     seconds = sum(fit.cost for fit in plan.all_fits) * 1e-9
+    path = tmp_path / "records.jsonl"
     assert estimate.local_hours(plan.all_fits, 2, path) == pytest.approx(seconds / 3600 / 2)
     assert estimate.local_hours(plan.all_fits, 2, tmp_path / "none") is None
 

@@ -130,3 +130,10 @@ def test_suggestions_are_the_nearest_name_or_all_of_them(name, known, expected):
 
 def test_messages_are_always_one_line():
     assert str(UserError("a\n  b\t c ")) == "a b c"
+
+
+def test_a_key_that_is_given_twice_is_refused_with_its_line(tmp_path):
+    path = tmp_path / "twice.yaml"
+    path.write_text("title: a\nlayout: table\ntitle: b\n")
+    line = refusal(load, Experiment, path)
+    assert "twice.yaml, line 3" in line and "duplicate key" in line

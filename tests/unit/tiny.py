@@ -14,9 +14,11 @@ from lossless_inr.engine import compiled
 from lossless_inr.engine.loop import fit_many
 from lossless_inr.engine.passes import AutogradPass, LayerwisePass
 from lossless_inr.errors import UserError
+from lossless_inr.experiments.reference import Entry
+from lossless_inr.fitting import digests
 from lossless_inr.fitting.fit import build_network
 from lossless_inr.fitting.recipe import Settings
-from lossless_inr.fitting.record import FitSpec
+from lossless_inr.fitting.record import FitSpec, Record, Verdict
 from lossless_inr.signals import Signal
 from lossless_inr.signals.signal import sample_dtype
 
@@ -67,6 +69,23 @@ def spec_of(signal, **changes):
         "seed": 0,
     }
     return FitSpec(**values | changes)
+
+
+def entry_of(spec, *, status="budget_exhausted", iterations=0, seconds=1.0, device="cpu"):
+    """A committed record of a fit, as if it had been run."""
+    record = Record(
+        spec=spec,
+        spec_digest=spec.digest,
+        code_digest="c",
+        signal_sha256="s",
+        status=status,
+        iterations=iterations,
+        timing={"fit": seconds, "evaluation": 0, "saving": 0, "startup": 0, "threads": 1}
+        | {"exclusive": True},
+        provenance={"device": device},
+    )
+    verdict = Verdict(record_digest=digests.of_json(record.model_dump()), verified=True)
+    return Entry(record=record, verdict=verdict)
 
 
 def truth_of(signal):

@@ -116,3 +116,26 @@ def test_a_mirror_of_the_config_needs_no_server(project, servers):
     assert code == 0, output
     assert [len(server.requests) for server in servers] == [0, 0]
     assert len(project.records()) == 2
+
+
+def test_a_deleted_file_is_fetched_when_it_is_needed_and_a_changed_pin_stops_the_run(
+    project, servers
+):
+    config = set_up(project, servers)
+    code, output = project.run("--until", "prepare", configfile=config)
+    assert code == 0, output
+    raw = project.folder / "data/raw/pictures/one.png"
+    raw.unlink()
+    code, output = project.run("--until", "prepare", configfile=config)
+    assert code == 0, output
+    assert not raw.exists()  # prepared already: nobody needs it
+    assert [len(server.requests) for server in servers] == [1, 1]
+    pins = "signal\tsha256\n" + f"pictures/8x8/one\t{'0' * 64}\n"
+    project.write("mine/prepared.tsv", pins)
+    code, output = project.run("--until", "prepare", configfile=config)
+    clear_failure(code, output, "pictures/8x8/one", "pinned in", "prepared.tsv")
+    assert raw.exists() and [len(server.requests) for server in servers] == [2, 1]
+    project.write("mine/prepared.tsv", "signal\tsha256\n")
+    code, output = project.run("--until", "prepare", configfile=config)
+    assert code == 0, output
+    assert (project.folder / "data/prepared/pictures/8x8/one.npz").exists()

@@ -15,6 +15,7 @@ import pytest
 from bs4 import BeautifulSoup
 from harness import Project
 
+from lossless_inr.experiments.reference import read
 from lossless_inr.experiments.tables import FIRST_COLUMNS
 
 NASTY = "it's a {project} & more"
@@ -82,11 +83,12 @@ def test_figures_exist_as_svg_png_and_csv(finished):
             assert file.stat().st_size > 100, file
 
 
-def test_report_is_one_offline_file_without_script(finished):
+def test_report_is_one_offline_file_whose_only_script_is_its_own(finished):
     file = finished.folder / "reports/smoke/report.html"
     assert file.stat().st_size < 10_000_000
     page = BeautifulSoup(file.read_text(encoding="utf-8"), "html.parser")
-    assert not page.find_all(["script", "iframe", "link", "object", "embed"])
+    assert len(page.find_all("script")) == 1 and not page.script.attrs
+    assert not page.find_all(["iframe", "link", "object", "embed"])
     for tag in page.find_all(src=True):
         assert tag["src"].startswith("data:image/")
     for tag in page.find_all(href=True):
@@ -94,9 +96,16 @@ def test_report_is_one_offline_file_without_script(finished):
     assert page.find("meta", attrs={"name": "viewport"})
 
 
+def test_report_says_of_no_fit_that_it_is_missing(finished):
+    text = (finished.folder / "reports/smoke/report.html").read_text(encoding="utf-8")
+    page = BeautifulSoup(text, "html.parser")
+    assert not page.select(".notice")
+    assert not page.select("section.page tr.soft")  # rows that are planned but not run
+
+
 def test_report_escapes_all_text(finished):
     text = (finished.folder / "reports/smoke/report.html").read_text(encoding="utf-8")
-    assert "<script" not in text
+    assert text.count("<script") == 1
     assert "&lt;/script&gt;" in text
     assert "{{ 7 * 7 }}" in text  # shown as written, not evaluated
 
@@ -164,7 +173,7 @@ def _planned_rules(output: str) -> dict[str, int]:
 
 
 def test_editing_the_report_reruns_no_fit(finished):
-    template = "lossless_inr/report/templates/report.html.j2"
+    template = "lossless_inr/report/templates/page_reading.html.j2"
     finished.replace(template, "How to read this page", "How to read this very page")
     try:
         code, output = finished.run("-n")
@@ -201,6 +210,24 @@ def test_python_of_the_tests_is_the_one_that_ran(finished):
     record = json.loads((finished.folder / next(iter(finished.records()))).read_text())
     version = ".".join(map(str, sys.version_info[:3]))
     assert record["provenance"]["machine"]["python"] == version
+
+
+def test_a_finished_scale_is_kept_without_weights_and_again_with_the_same_bytes(finished):
+    command = ("-m", "lossless_inr.cli", "keep", "--scale", "smoke")
+    folder = finished.folder / "results/reference/smoke"
+    done = finished.python(*command)
+    assert done.returncode == 0, done.stderr
+    kept = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert {path.suffix for path in kept} == {".jsonl", ".csv"}
+    entries = read(folder / "records.jsonl")
+    assert len(entries) == len(finished.records())
+    assert str(len(entries)) in done.stdout
+    tables = (finished.folder / "results/smoke/tables").glob("*-summary.csv")
+    assert {p.name.replace("-summary", "") for p in tables} == {
+        p.name for p in folder.glob("tables/*")
+    }
+    assert finished.python(*command).returncode == 0
+    assert kept == {path: path.read_bytes() for path in kept}
 
 
 def test_edited_record_is_refused_by_collect(finished):

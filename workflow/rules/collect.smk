@@ -30,6 +30,7 @@ rule table:
     params:
         fits=lambda wildcards: [spec.digest for spec in PLAN.fits[wildcards.table]],
         cells=lambda wildcards: PLAN.cells.get(wildcards.table, {}),
+        sets=lambda wildcards: PLAN.sets[wildcards.table],
         code=report_digest("tables"),
     script:
         "../scripts/table.py"

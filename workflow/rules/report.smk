@@ -17,6 +17,8 @@ rule report:
         "logs/{scale}/report.log",
     params:
         experiments={n: e.model_dump() for n, e in PLAN.experiments.items()},
+        planned=PLAN.planned,
+        planned_fits=PLAN.planned_fits,
         code=report_digest("report"),
     script:
         "../scripts/report.py"

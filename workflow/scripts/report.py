@@ -11,5 +11,8 @@ if __name__ == "__main__":
             scale=snakemake.wildcards.scale,
             experiments=snakemake.params.experiments,
             results=Path("results") / snakemake.wildcards.scale,
+            prepared=Path("data/prepared"),
             output=Path(snakemake.output[0]),
+            planned=snakemake.params.planned,
+            planned_fits=snakemake.params.planned_fits,
         )

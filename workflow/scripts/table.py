@@ -8,7 +8,8 @@ from lossless_inr.jobs import job
 if __name__ == "__main__":
     with job(snakemake.log[0]):
         fits = pd.read_parquet(snakemake.input[0])
-        table = fits_table(fits, snakemake.params.fits, snakemake.params.cells)
+        params = snakemake.params
+        table = fits_table(fits, params.fits, params.cells, params.sets)
         table.to_csv(snakemake.output.csv, index=False)
         table.to_parquet(snakemake.output.parquet, index=False)
         summary_table(table).to_csv(snakemake.output.summary, index=False)

@@ -1,0 +1,403 @@
+"""`lossless-inr fit | decode | verify | info | compare`: files in, words out."""
+
+from __future__ import annotations
+
+import multiprocessing
+import re
+import signal
+import time
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.progress import Progress as Bars
+
+from lossless_inr.errors import UserError
+from lossless_inr.files import refusal
+from lossless_inr.models import files
+from lossless_inr.models import fitting as tiles
+from lossless_inr.models.model import Model
+from lossless_inr.models.tiling import Region
+from lossless_inr.signals.signal import samples_sha256
+
+UNITS = {"": 1, "s": 1, "min": 60, "m": 60, "h": 3600}
+# Where an exact decoding must give the same integers (as in `fitting.verify`).
+SETTINGS = [(1, torch.float32), (2, torch.float32), (1, torch.float64)]
+
+
+def seconds_of(text: str) -> float:
+    """`600`, `600s`, `10min` or `0.5h` in seconds.
+
+    Examples
+    --------
+    >>> seconds_of("10min"), seconds_of("0.5h"), seconds_of("90")
+    (600.0, 1800.0, 90.0)
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", text.lower())
+    if not found or found[2] not in UNITS or float(found[1]) <= 0:
+        raise UserError(f"budget: '{text}' is no time; write e.g. 90s, 10min or 2h")
+    return float(found[1]) * UNITS[found[2]]
+
+
+def shape_text(shape: list[int], bits: int, sample_rate: int | None) -> str:
+    """`768x512x3, 8 bit`: width before height, as images are named."""
+    if len(shape) == 3:
+        return f"{shape[1]}x{shape[0]}x{shape[2]}, {bits} bit"
+    rate = f" at {sample_rate} Hz" if sample_rate else ""
+    return f"{shape[0]} samples x {shape[1]}{rate}, {bits} bit"
+
+
+@contextmanager
+def terminated_like_ctrl_c():
+    """SIGTERM ends the work as Ctrl-C does, so that its state is kept."""
+
+    def end(*_):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def shown(console: Console):
+    """A bar on a terminal, a line every ten seconds elsewhere; yields what takes `Progress`."""
+    if console.is_terminal:
+        with Bars(
+            BarColumn(), MofNCompleteColumn(), TextColumn("tiles; {task.description}"),
+            console=console, transient=True,
+        ) as bars:  # fmt: skip
+            task = bars.add_task("starting", total=None)
+            yield lambda state: bars.update(
+                task, completed=state.done, total=state.tiles, description=words(state)
+            )
+        return
+    last = time.monotonic()
+
+    def tell(state: tiles.Progress) -> None:
+        nonlocal last
+        if time.monotonic() - last >= 10:
+            last = time.monotonic()
+            console.print(f"{state.done}/{state.tiles} tiles; {words(state)}", soft_wrap=True)
+
+    yield tell
+
+
+def words(state: tiles.Progress) -> str:
+    """How far the running tiles are, and the time that is left."""
+    ber = state.wrong_bits / state.bits if state.bits else 0.0
+    left = state.seconds_left
+    time_left = "" if left is None else f", about {left:.0f} s left"
+    return f"iteration {state.iteration}, BER {ber:.1e}, {state.wrong_bits:,} wrong bits{time_left}"
+
+
+def check_model(path: Path, sha256: str) -> str:
+    """Decode a file under every setting; what is wrong, or nothing. Runs in a fresh process."""
+    model = Model.load(path)
+    for threads, dtype in SETTINGS:
+        torch.set_num_threads(threads)
+        try:
+            decoded = model.decode(dtype=dtype)
+        except UserError as error:
+            return f"{threads} thread(s), {dtype}: {error}"
+        if samples_sha256(decoded, model.header.bits) != sha256:
+            return f"{threads} thread(s), {dtype}: decodes to other samples"
+    return ""
+
+
+def in_fresh_process(function, *arguments):
+    """Result of a function in a process that has seen nothing."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def _out(path: Path, force: bool) -> None:
+    if path.is_dir():
+        raise UserError(f"{path}: a folder; name a file")
+    if path.exists() and not force:
+        raise UserError(f"{path}: exists; choose another name, or --force")
+    if not path.parent.is_dir():
+        raise UserError(f"{path.parent}: no such folder; make it first")
+
+
+def fit(
+    source: Path,
+    output: Path,
+    *,
+    recipe: str,
+    size: str,
+    tile: str,
+    margin: float,
+    device: str,
+    seed: int,
+    budget: str,
+    workers: int | None,
+    force: bool,
+) -> str:
+    """Fit a file, verify what was saved, and say so in a line.
+
+    Raises
+    ------
+    OutOfTime
+        If the budget ended first; finished tiles are kept.
+    UserError
+    """
+    console = Console(stderr=True)
+    begun = time.monotonic()
+    limit = seconds_of(budget) if budget else None
+    _out(output, force)
+    if tile != "auto" and not tile.isdigit():
+        raise UserError(f"tile: '{tile}' is no size; write a number, or auto")
+    given = files.resized(files.read_source(source), size)
+    keep = output.with_name(f"{output.name}.state")
+    side = tile if tile == "auto" else int(tile)
+    try:
+        with terminated_like_ctrl_c(), shown(console) as progress:
+            model = tiles.fit(
+                given.samples,
+                bits=given.bits,
+                kind=given.kind,
+                signed=given.signed,
+                sample_rate=given.sample_rate,
+                source=given.name,
+                recipe=recipe,
+                tile=side,
+                margin=margin,
+                device=device,
+                seed=seed,
+                workers=workers,
+                budget=limit,
+                keep=keep,
+                progress=progress,
+            )
+        model.save(output)
+    except OSError as error:
+        raise UserError(f"{output}: {refusal(error)}") from None
+    fault = in_fresh_process(check_model, output, model.header.samples_sha256)
+    if fault:
+        output.unlink()
+        raise UserError(f"{source}: fitted, but not verified ({fault}); try a larger --margin")
+    tiles.Kept(keep, "").remove()
+    took = time.monotonic() - begun
+    header = model.header
+    return (
+        f"lossless, verified: {shape_text(header.shape, header.bits, header.sample_rate)}; "
+        f"{took:.0f} s; weights {model.weight_bytes / model.raw_bytes:.1f}x the raw samples "
+        f"({codec_share(given)})"
+    )
+
+
+def codec_share(given: files.Source) -> str:
+    """What the usual lossless codec makes of the same samples: a network is no codec."""
+    name, size = next(iter(codecs(given).items()))
+    return f"{name} {size() / given.samples.nbytes:.2f}x"
+
+
+def codecs(given: files.Source) -> dict:
+    """Codecs that can hold the samples: name -> function that returns the encoded bytes."""
+    import imagecodecs
+
+    samples = np.ascontiguousarray(given.samples)
+    flat = samples[..., 0] if samples.shape[-1] == 1 else samples
+    if given.kind == "sound":
+        return {"FLAC": lambda: _flac_bytes(given)} | {
+            "zlib": lambda: len(imagecodecs.zlib_encode(samples.tobytes(), level=9))
+        }
+    found = {}
+    if samples.shape[-1] <= 4:
+        found["PNG"] = lambda: len(imagecodecs.png_encode(flat, level=9))
+        if given.bits == 8 and samples.shape[-1] in (3, 4) and max(samples.shape[:2]) <= 16383:
+            found["WebP"] = lambda: len(imagecodecs.webp_encode(flat, lossless=True))
+        found["JPEG XL"] = lambda: len(imagecodecs.jpegxl_encode(flat, lossless=True))
+    return found or {"zlib": lambda: len(imagecodecs.zlib_encode(samples.tobytes(), level=9))}
+
+
+def _flac_bytes(given: files.Source) -> int:
+    import io
+
+    import soundfile
+
+    if given.samples.shape[-1] > 8 or given.bits != 16:
+        import imagecodecs
+
+        return len(imagecodecs.zlib_encode(given.samples.tobytes(), level=9))
+    file = io.BytesIO()
+    values = (given.samples.astype(np.int32) - 2**15).astype(np.int16)
+    soundfile.write(
+        file, values, given.sample_rate or 44_100, format="FLAC", subtype="PCM_16",
+        compression_level=1.0,
+    )  # fmt: skip
+    return len(file.getvalue())
+
+
+def _range(text: str, size: int, what: str) -> slice:
+    found = re.fullmatch(r"\s*(\d*):(\d*)\s*", text)
+    if not found:
+        raise UserError(f"{what}: '{text}' is no range; write begin:end, e.g. 0:64")
+    begin, stop = int(found[1] or 0), int(found[2] or size)
+    if not 0 <= begin < stop <= size:
+        raise UserError(f"{what}: {begin}:{stop} is not inside 0:{size}")
+    return slice(begin, stop)
+
+
+def region_of(model: Model, region: str, times: str) -> Region | None:
+    """`--region x0:x1,y0:y1` of an image, `--time 0.5:2` of a sound in seconds."""
+    header = model.header
+    if region and times:
+        raise UserError("region, time: give one of them")
+    if region:
+        if header.kind != "image":
+            raise UserError("region: this is a sound; use --time")
+        parts = region.split(",")
+        if len(parts) != 2:
+            raise UserError(f"region: '{region}'; write x0:x1,y0:y1")
+        return (
+            _range(parts[1], header.shape[0], "region, y"),
+            _range(parts[0], header.shape[1], "region, x"),
+        )
+    if times:
+        if header.kind != "sound":
+            raise UserError("time: this is an image; use --region")
+        rate = header.sample_rate or 1
+        try:
+            begin, stop = (float(part) if part else None for part in times.split(":"))
+        except ValueError:
+            raise UserError(f"time: '{times}' is no range; write begin:end in seconds") from None
+        first = round((begin or 0) * rate)
+        last = header.shape[0] if stop is None else round(stop * rate)
+        if not 0 <= first < last <= header.shape[0]:
+            raise UserError(f"time: {times} is not inside 0:{header.shape[0] / rate:g} seconds")
+        return (slice(first, last),)
+    return None
+
+
+def planes_of(text: str, bits: int) -> int | None:
+    """`15:8` -> 8 leading planes; the first number is the most significant plane's."""
+    if not text:
+        return None
+    found = re.fullmatch(r"(\d+):(\d+)", text)
+    if not found or int(found[1]) != bits - 1 or int(found[2]) > bits - 1:
+        raise UserError(f"planes: '{text}'; write {bits - 1}:k, the last of the planes to keep")
+    return bits - int(found[2])
+
+
+def decode(
+    path: Path, output: Path, *, region: str, times: str, planes: str, device: str, force: bool
+) -> str:
+    """Write the samples of a model to a file."""
+    _out(output, force)
+    model = Model.load(path)
+    header = model.header
+    files.check_target(output, header.kind, header.bits, header.shape[-1])
+    part = region_of(model, region, times)
+    chosen = tiles.choose_device(device)
+    samples = model.decode(part, planes=planes_of(planes, header.bits), device=chosen)
+    files.write_samples(
+        output,
+        samples,
+        bits=header.bits,
+        kind=header.kind,
+        signed=header.signed,
+        sample_rate=header.sample_rate,
+    )
+    shown_shape = shape_text(list(samples.shape), header.bits, header.sample_rate)
+    what = "every tile as fitted" if not planes else f"planes {planes} of exact samples"
+    return f"{output}: {shown_shape}; {what}"
+
+
+def verify(path: Path, source: Path) -> tuple[bool, str]:
+    """Whether a model decodes to every sample of a file."""
+    model, given = Model.load(path), files.read_source(source)
+    header = model.header
+    if list(given.samples.shape) != header.shape or given.bits != header.bits:
+        return False, (
+            f"differs: {path} holds {shape_text(header.shape, header.bits, header.sample_rate)}, "
+            f"{source} {shape_text(list(given.samples.shape), given.bits, given.sample_rate)}"
+        )
+    decoded = model.decode()
+    wrong = int((decoded != given.samples).sum())
+    if wrong:
+        return False, f"differs: {wrong:,} of {decoded.size:,} samples"
+    return True, f"equal: all {decoded.size:,} samples"
+
+
+def info(path: Path) -> dict:
+    """Facts about a model."""
+    model = Model.load(path)
+    header = model.header
+    samples = int(np.prod(header.shape))
+    stored = b"".join(
+        tensor.contiguous().view(torch.uint8).numpy().tobytes()
+        for group in model.weights
+        for tensor in group.values()
+    )
+    import imagecodecs
+
+    coded = len(imagecodecs.zstd_encode(stored, level=19))
+    storages: dict[str, int] = {}
+    for group in header.groups:
+        storages[group.storage] = storages.get(group.storage, 0) + len(group.tiles)
+    return {
+        "kind": header.kind,
+        "shape": header.shape,
+        "bits": header.bits,
+        "sample_rate": header.sample_rate,
+        "source": header.source,
+        "network": f"{header.network}, {header.hidden_layers} hidden layers, "
+        f"{', '.join(str(w) for w in sorted({g.width for g in header.groups}))} wide",
+        "representation": header.representation,
+        "recipe": header.recipe,
+        "tiles": model.tiling.tiles,
+        "tiles_by_storage": storages,
+        "parameters": model.parameters,
+        "parameters_per_bit": model.parameters / (samples * header.bits),
+        "bits_per_sample": 8 * model.weight_bytes / samples,
+        "bits_per_sample_zstd": 8 * coded / samples,
+        "times_the_raw_samples": model.weight_bytes / model.raw_bytes,
+        "margin": header.margin,
+        "samples_sha256": header.samples_sha256,
+        "provenance": header.provenance,
+    }
+
+
+def compare(paths: list[Path]) -> list[dict]:
+    """Usual codecs, and the model beside each file if it is there: bits a sample, seconds."""
+    rows = []
+    for path in paths:
+        given = files.read_source(path)
+        for name, encode in codecs(given).items():
+            begun = time.perf_counter()
+            size = encode()
+            rows.append(
+                {
+                    "file": path.name,
+                    "coder": name,
+                    "bits_per_sample": 8 * size / given.samples.size,
+                    "times_the_raw_samples": size / given.samples.nbytes,
+                    "seconds": time.perf_counter() - begun,
+                }
+            )
+        beside = path.with_suffix(".linr")
+        if beside.is_file():
+            begun = time.perf_counter()
+            model = Model.load(beside)
+            decoded = model.decode()
+            seconds = time.perf_counter() - begun
+            if np.array_equal(decoded, given.samples):
+                rows.append(
+                    {
+                        "file": path.name,
+                        "coder": "INR (seconds: decoding)",
+                        "bits_per_sample": 8 * model.weight_bytes / given.samples.size,
+                        "times_the_raw_samples": model.weight_bytes / model.raw_bytes,
+                        "seconds": seconds,
+                    }
+                )
+    return rows

@@ -1,0 +1,224 @@
+"""Fits of whole signals: exact, the same however they are run, and never lost."""
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from conftest import picture
+
+import lossless_inr
+from lossless_inr.engine.loop import OutOfTime
+from lossless_inr.errors import UserError
+from lossless_inr.models import fitting
+from lossless_inr.models.model import Model
+
+SETTINGS = [(1, torch.float32), (2, torch.float32), (1, torch.float64)]
+
+
+def exact(model, samples):
+    again = Model.from_bytes(model.to_bytes())
+    for threads, dtype in SETTINGS:
+        torch.set_num_threads(threads)
+        np.testing.assert_array_equal(again.decode(dtype=dtype), samples)
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [
+        np.zeros((1, 1, 1), np.uint8),
+        np.full((1, 1, 3), 255, np.uint8),
+        np.full((30, 20, 3), 77, np.uint8),
+        picture((9, 11, 1)),
+        picture((9, 11, 2)),
+        picture((8, 8, 4)),
+        picture((5, 30, 3), bits=16),
+        picture((3, 1, 3)),
+    ],
+    ids=lambda s: f"{s.shape}-{s.dtype}",
+)
+def test_any_image_comes_back(samples):
+    model = lossless_inr.fit(samples, workers=1)
+    assert (model.header.kind, tuple(model.header.shape)) == ("image", samples.shape)
+    exact(model, samples)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (40, 1), (30, 2), (700, 1)])
+def test_any_sound_comes_back(shape):
+    samples = picture(shape, bits=16)
+    model = lossless_inr.fit(samples, kind="sound", signed=True, sample_rate=8000, workers=1)
+    assert (model.header.sample_rate, model.header.signed) == (8000, True)
+    exact(model, samples)
+
+
+def test_an_image_without_channels_is_one_of_one_channel():
+    samples = picture((6, 5, 1))
+    assert lossless_inr.fit(samples[..., 0], workers=1).decode().shape == (6, 5, 1)
+
+
+def test_fewer_bits_than_the_dtype_may_be_declared():
+    samples = picture((6, 5, 1), bits=12)
+    model = lossless_inr.fit(samples, bits=12, workers=1)
+    assert model.header.bits == 12
+    exact(model, samples)
+
+
+@pytest.mark.parametrize(
+    ("samples", "options", "words"),
+    [
+        (np.zeros((4, 4, 3), np.float32), {}, "float32"),
+        (np.zeros((4, 4, 3), np.int16), {}, "int16"),
+        (np.zeros((4, 4, 3), np.uint32), {}, "32 bits"),
+        (np.zeros((0, 4, 3), np.uint8), {}, "shape (0, 4, 3)"),
+        (np.zeros(4, np.uint8), {}, "shape (4,)"),
+        (np.full((4, 4, 3), 9, np.uint8), {"bits": 3}, "value 9"),
+        (np.zeros((4, 4, 3), np.uint8), {"recipe": "fats"}, "'fast'"),
+        (np.zeros((4, 4, 3), np.uint8), {"recipe": "tuned"}, "bithead"),
+        (np.zeros((4, 4, 3), np.uint8), {"kind": "film"}, "'film'"),
+        (np.zeros((4, 4, 3), np.uint8), {"tile": 0}, "tile: 0"),
+    ],
+    ids=lambda value: "",
+)
+def test_what_cannot_be_fitted_is_refused_in_one_line(samples, options, words):
+    with pytest.raises(UserError) as caught:
+        lossless_inr.fit(samples, workers=1, **options)
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_model_is_the_same_bytes_from_one_process_and_from_two():
+    samples = picture((20, 20, 3))
+    one, two = (lossless_inr.fit(samples, tile=5, workers=n).to_bytes() for n in (1, 2))
+    assert one == two
+
+
+def test_stored_weights_keep_their_distance_and_margins_are_told(small):
+    _, model = small
+    smallest = math.inf
+    for number, rows in model._batches(set(range(model.tiling.tiles))):
+        network, form = model._network(
+            number, model.tiling.tile_shape(model.header.groups[number].tiles[rows[0]])
+        )
+        for row in rows:
+            stored = {n: t[row] for n, t in model.weights[number].items()}
+            network.load_state_dict(fitting.unpack(stored))
+            smallest = min(smallest, fitting.evaluate(network, form)[1])
+    assert smallest == pytest.approx(model.header.margin, rel=1e-3)
+    assert smallest >= fitting.STORED_MARGIN
+
+
+def test_a_region_is_that_part_of_the_whole(small):
+    samples, model = small
+    for region in (
+        (slice(0, 12), slice(0, 10)),
+        (slice(5, 8), slice(4, 6)),
+        (slice(11, 12),) * 1 + (slice(0, 1),),
+    ):
+        np.testing.assert_array_equal(model.decode(region), samples[region])
+    for region in ((slice(0, 13), slice(0, 1)), (slice(3, 3), slice(0, 1)), (slice(0, 2),)):
+        with pytest.raises(UserError, match="region"):
+            model.decode(region)
+
+
+def test_a_region_needs_only_its_own_tiles(small):
+    samples, model = small
+    spoilt = Model(model.header, [dict(group) for group in model.weights])
+    tiling = model.tiling
+    for number, group in enumerate(model.header.groups):
+        for row, tile in enumerate(group.tiles):
+            if tile != 0:
+                for name, tensor in spoilt.weights[number].items():
+                    spoilt.weights[number][name] = tensor = tensor.clone()
+                    tensor[row] = 0
+    np.testing.assert_array_equal(spoilt.decode(tiling.region(0)), samples[tiling.region(0)])
+    with pytest.raises(UserError, match="does not decode to what was fitted"):
+        spoilt.decode()
+
+
+def test_leading_planes_are_the_samples_with_the_others_zero(small):
+    samples, model = small
+    for planes in (1, 3, 8):
+        np.testing.assert_array_equal(
+            model.decode(planes=planes), samples >> (8 - planes) << (8 - planes)
+        )
+    with pytest.raises(UserError, match="planes: 9"):
+        model.decode(planes=9)
+
+
+def test_the_end_of_the_budget_keeps_finished_tiles_and_the_same_call_goes_on(tmp_path):
+    samples = picture((40, 40, 3))
+    options = {"tile": 10, "workers": 1, "keep": tmp_path / "state"}
+    fitted = []
+
+    def stop_after_two(state):
+        fitted.append(state.done)
+        if state.done >= 2:
+            raise OutOfTime("enough")
+
+    with pytest.raises(OutOfTime):
+        lossless_inr.fit(samples, progress=stop_after_two, **options)
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "state").glob("*.tiles")}
+    assert before
+    with pytest.raises(OutOfTime):
+        lossless_inr.fit(samples, budget=1e-9, **options)
+    starts = []
+    model = lossless_inr.fit(samples, progress=lambda state: starts.append(state.before), **options)
+    assert set(starts) == {max(fitted)}
+    assert all(path.stat().st_mtime_ns == written for path, written in before.items())
+    exact(model, samples)
+
+
+def test_kept_tiles_of_another_signal_are_refused_and_damaged_ones_fitted_again(tmp_path):
+    samples = picture((20, 10, 3))
+    options = {"tile": 10, "workers": 1, "keep": tmp_path / "state"}
+    lossless_inr.fit(samples, **options)
+    path = sorted((tmp_path / "state").glob("*.tiles"))[0]
+    path.write_bytes(path.read_bytes()[:-5])
+    exact(lossless_inr.fit(samples, **options), samples)
+    for change in ({"samples": samples ^ 1}, {"margin": 2.0}, {"seed": 1}):
+        with pytest.raises(UserError, match="another signal, other settings"):
+            lossless_inr.fit(**{"samples": samples} | options | change)
+
+
+def test_a_killed_fit_goes_on_from_its_finished_tiles(tmp_path):
+    np.save(tmp_path / "noise.npy", picture((64, 64, 3)))
+    command = [sys.executable, "-m", "lossless_inr.cli", "fit", "noise.npy", "-o", "n.linr"]
+    command += ["--tile", "8", "--workers", "2"]
+    process = subprocess.Popen(command, cwd=tmp_path, start_new_session=True)
+    state = tmp_path / "n.linr.state"
+    deadline = time.monotonic() + 120
+    while not len(list(state.glob("*.tiles"))) >= 2:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    kept = {p: p.stat().st_mtime_ns for p in state.glob("*.tiles")}
+    assert not (tmp_path / "n.linr").exists()
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("lossless, verified: 64x64x3, 8 bit;")
+    assert kept and not state.exists()
+    np.testing.assert_array_equal(
+        Model.load(tmp_path / "n.linr").decode(), np.load(tmp_path / "noise.npy")
+    )
+
+
+def test_a_tile_that_stays_wrong_is_named_with_what_to_change(monkeypatch):
+    monkeypatch.setattr(fitting, "ITERATIONS", 2)
+    with pytest.raises(UserError) as caught:
+        lossless_inr.fit(picture((8, 8, 3)), workers=1)
+    line = str(caught.value)
+    assert "tile 0 (0:8 x 0:8) was not lossless after 2 updates" in line and "--tile" in line
+
+
+def test_a_tile_that_a_small_network_cannot_hold_gets_a_wider_one(monkeypatch):
+    monkeypatch.setattr(fitting.Job, "width", 8)
+    monkeypatch.setattr(fitting, "ITERATIONS", 300)
+    samples = picture((8, 8, 3))
+    model = lossless_inr.fit(samples, workers=1)
+    assert model.header.groups[0].width > 8
+    exact(model, samples)
