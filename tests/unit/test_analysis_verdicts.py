@@ -53,6 +53,17 @@ def test_a_fit_that_was_stopped_early_on_purpose_is_not_held_against_bit_planes(
     assert found.result == v.HOLDS and "1 of 1" in found.why
 
 
+def test_a_budget_of_less_than_twice_the_papers_mean_says_nothing_of_bit_planes():
+    b = "set/32x32/b"
+    for short in (fit(signal=b, budget=1579), censored(signal=b, budget=1579)):
+        found = v.planes_reach_zero(table(fit(budget=1580), short))
+        assert found.result == v.HOLDS and found.signals == 1 and "1 fits with budgets" in found.why
+    deep = censored(signal=b, bits=16, budget=6900)
+    assert v.planes_reach_zero(table(fit(budget=1580), deep)).result == v.OPEN
+    shallow = deep | {"budget": 6899}
+    assert v.planes_reach_zero(table(fit(budget=1580), shallow)).result == v.HOLDS
+
+
 def test_baselines_are_judged_at_the_papers_budget():
     assert v.baselines_do_not(table(direct(), direct(network="wire"))).result == v.HOLDS
     assert v.baselines_do_not(table(direct(budget=1200))).result == v.OPEN
