@@ -42,7 +42,7 @@ def answered_cells(
         Knows of how many signals a cell is; without a plan, those that were run.
     """
     rows, known_values = [], {}
-    images = {name: facts["images"] for name, facts in load_published()["datasets"].items()}
+    sets = load_published()["datasets"]
     for printed in printed_cells().itertuples(index=False):
         fits, expected = pd.DataFrame(), 0
         for name, table in tables.items():
@@ -57,7 +57,7 @@ def answered_cells(
             known = planned.cell_signals(name, printed.set, printed.row)
             expected = chosen.signal.nunique() if known is None else known
             if scale == PAPER_SCALE:  # a part of the set answers nothing, whatever was planned
-                expected = max(expected, images[printed.set])
+                expected = max(expected, sets[printed.set]["images"])
         n = fits.signal.nunique() if len(fits) else 0
         key = (printed.table, printed.set, printed.row)
         if n and key not in known_values:

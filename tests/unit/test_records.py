@@ -524,7 +524,7 @@ def test_an_experiments_table_has_its_own_fits_in_its_own_order(results):
     table = fits_table(fits, wanted)
     assert table.spec_digest.tolist() == wanted
     assert list(table.columns[: len(FIRST_COLUMNS)]) == FIRST_COLUMNS
-    assert set(table.columns) == {*fits.columns, "cell"}
+    assert set(table.columns) == {*fits.columns, "cell", "printed_set"}
     assert "1 of 3 fits have no record" in refusal(fits_table, fits, [*wanted, "0" * 64])
 
 

@@ -6,12 +6,15 @@ import re
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 from made import NASTY, Scale
 
 from lossless_inr.report import labels
 from lossless_inr.report.build import build
+from lossless_inr.report.findings import answered_cells
+from lossless_inr.report.planned import Planned
 
 PAGES = [
     *("overview", "claims", "statistics", "sooner", "table1", "figure9"),
@@ -196,3 +199,16 @@ def test_the_report_of_many_fits_stays_small(scale):
 def test_methods_are_called_as_in_the_figures(fit, name):
     keys = ("network", "representation", "variant", "recipe")
     assert labels.method_name(dict(zip(keys, fit, strict=True))) == name
+
+
+def test_at_paper_scale_a_part_of_a_set_answers_no_printed_cell(scale):
+    arguments = scale.arguments
+    table = pd.read_parquet(scale.results / "tables/table1.parquet")
+    every = Planned(scale.fits, None, arguments["planned_fits"])
+    for name, status in (("tiny", "other scale"), ("paper", "not run")):
+        cells = answered_cells(arguments["experiments"], {"table1": table}, name, every)
+        ours = [
+            row["cell"] for row in cells if row["printed"][:3] == ("table1", "kodak", "bitplane")
+        ]
+        assert {cell.status for cell in ours} == {status}
+    assert {cell.note for cell in ours} == {"2 of 24 images run"}

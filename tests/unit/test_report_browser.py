@@ -158,7 +158,7 @@ def test_colours_are_chosen(seen):
 
 
 def test_a_table_is_saved_with_printed_values_in_columns_of_their_own(seen):
-    assert seen["file"].startswith("tiny-table1-photo")
+    assert seen["file"].startswith("tiny-table1-kodak")
     head, first, *_ = seen["csv"].removeprefix("\ufeff").splitlines()
     assert head.startswith('Method,"Method, as printed",Budget')
     assert '"Iterations to lossless, as printed"' in head and '"PSNR (dB), as printed"' in head

@@ -10,6 +10,7 @@ def planned(digest, **changes):
         **{"digest": digest, "signal": "a", "kind": "photo", "bits": 8, "network": "siren"},
         **{"representation": "direct", "variant": "", "recipe": "published", "width": 8},
         **{"shape": "8x8x3", "budget": 1000, "cell": None},
+        "printed_set": "kodak",
     }
     return row | changes
 
@@ -35,13 +36,13 @@ def test_counts_are_of_what_is_planned():
     assert plan.digests("table") == ["1", "3"]
     assert plan.not_begun(["table", "figure"]) == [{"name": "other", "planned": 4}]
     assert plan.signals_not_run("table") == ["b"]
-    assert plan.cell_signals("table", "photo", 8, "siren") == 2
+    assert plan.cell_signals("table", "kodak", "siren") == 2
 
 
 def test_without_a_plan_nothing_is_missing():
     plan = Planned(run("1"))
     assert plan.shortfall("table", 1) == "" and plan.not_begun([]) == []
-    assert plan.cell_signals("table", "photo", 8, "siren") is None
+    assert plan.cell_signals("table", "kodak", "siren") is None
     assert plan.rows("table", ["a"]).empty and plan.cut_short() == set()
 
 
