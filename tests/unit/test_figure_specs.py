@@ -2,15 +2,17 @@
 
 from typing import get_args
 
+import pandas as pd
 import pytest
 from planning import BLOCK, figure, plan_of, table
 from tiny import ROOT, refusal
 
-from lossless_inr.experiments.figures import LAYOUTS
+from lossless_inr import registry
+from lossless_inr.experiments.figures import LAYOUTS, style
 from lossless_inr.experiments.plan import Plan
 from lossless_inr.experiments.spec import Config, Experiment
 from lossless_inr.registry import PACKAGE
-from lossless_inr.report import sources
+from lossless_inr.report import labels, sources
 
 MORE = {"signals": ["pydicom/8x8/ct"], "fits": [BLOCK | {"iterations": 9}]}
 
@@ -81,3 +83,15 @@ def test_an_edit_of_any_figure_module_draws_figures_again():
     files = {p for pattern in sources._STAGES["figures"] for p in PACKAGE.glob(pattern)}
     assert files >= set((PACKAGE / "experiments/figures").glob("*.py"))
     assert all(list(PACKAGE.glob(pattern)) for pattern in sources._STAGES["figures"])
+
+
+def test_figures_and_report_call_methods_the_same():
+    rows = [
+        {"signal": str(k), "seed": 0, "budget": fit.iterations, "width": fit.width,
+         "bits": fit.bits, "label": registry.describe("network", fit.network)["label"]}
+        | {key: getattr(fit, key) for key in ("network", "representation", "variant", "recipe")}
+        for k, fit in enumerate(Plan(Config(scale="miniature"), ROOT).all_fits)
+    ]  # fmt: skip
+    names = style.method_names(pd.DataFrame(rows))
+    assert names.tolist() == [labels.method_name(row) for row in rows]
+    assert names.nunique() > 20

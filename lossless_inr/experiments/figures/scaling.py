@@ -156,7 +156,8 @@ def bound(fits: pd.DataFrame, results: Path, prepared: Path):
     fits = fits.assign(n=[style.digit_bits(fit) for _, fit in fits.iterrows()])
     early = (fits.status == "lossless") & (fits.iterations <= MAPS_AT)
     widest = fits.width == fits.groupby("signal").width.transform("max")
-    mapped = fits[((fits.budget == MAPS_AT) | early) & widest & (fits.seed == 0)]
+    whole = (fits.budget == MAPS_AT) & (fits.status != "diverged")
+    mapped = fits[(whole | early) & widest & (fits.seed == 0)]
     # The signal with most maps, the first of the spec among equals.
     counts = mapped.groupby("signal", sort=False).n.nunique()
     mapped = mapped[mapped.signal == counts.idxmax()] if len(counts) else mapped
