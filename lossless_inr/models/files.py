@@ -60,6 +60,8 @@ def read_source(path: Path) -> Source:
         raise UserError(f"{path}: unknown file type; known: {known}")
     if not path.is_file():
         raise UserError(f"{path}: no such file")
+    if suffix == ".npy":
+        _check_axes(path)
     samples, bits = read(path)
     if samples.dtype.kind == "f" or bits not in (8, 16):
         what = "floating-point" if samples.dtype.kind == "f" else f"{bits}-bit"
@@ -73,8 +75,6 @@ def read_source(path: Path) -> Source:
         rate = int(soundfile.info(path).samplerate)
     if suffix == ".npy":
         samples = samples[..., None] if samples.ndim in (1, 2) else samples
-        if samples.ndim not in (2, 3):
-            raise UserError(f"{path}: {samples.ndim} axes; an array of 1 to 3 is fitted")
     if samples.size == 0:
         raise UserError(f"{path}: it is empty (shape {samples.shape})")
     return Source(
@@ -85,6 +85,16 @@ def read_source(path: Path) -> Source:
         sample_rate=rate,
         name=path.name,
     )
+
+
+def _check_axes(path: Path) -> None:
+    """Refuse an array of too few or too many axes; what is no array is told by its reader."""
+    try:
+        axes = np.load(path, mmap_mode="r", allow_pickle=False).ndim
+    except (OSError, ValueError):
+        return
+    if not 1 <= axes <= 3:
+        raise UserError(f"{path}: {axes} axes; an array of 1 to 3 is fitted")
 
 
 def resized(source: Source, size: str) -> Source:
