@@ -27,50 +27,16 @@ from lossless_inr.fitting import digests
 from lossless_inr.fitting.forms import check_parameters, passes_per_iteration
 from lossless_inr.fitting.recipe import Recipe, load_recipes
 from lossless_inr.fitting.record import FitSpec
+from lossless_inr.fitting.sizes import paper_ratio_width
 
 LOG = logging.getLogger(__name__)
 # Shards, where the config leaves their number open: each costs about 3 s to start, and the last
 # ones leave cores idle.
 FEWEST_SHARDS, FITS_PER_SHARD = 4, 20
-# Parameters per bit of the paper's network (512 wide, 5 hidden layers, 3 inputs, 3 outputs:
-# 1,316,867 parameters) on a 256x256 RGB image of 8 and of 16 bits.
-PAPER_PARAMETERS = 1_316_867
 # `kodak/32x32/kodim05 | nothing`: left out where its file is not here.
 NOTHING = "nothing"
 # What the representations are tested for.
 MAX_FITTED_BITS = 16
-PAPER_RATIO = {n: PAPER_PARAMETERS / (256 * 256 * 3 * n) for n in (8, 16)}
-
-
-def mlp_parameters(inputs: int, outputs: int, width: int, hidden_layers: int) -> int:
-    """Parameters of an MLP with one input layer, `hidden_layers` square ones and an output."""
-    return (inputs + 1) * width + hidden_layers * (width + 1) * width + (width + 1) * outputs
-
-
-def paper_ratio_width(
-    shape: tuple[int, ...], bits: int, hidden_layers: int, together: int = 1
-) -> int:
-    """Multiple of 4 with which `together` networks keep the paper's parameters per bit.
-
-    Counted for SIREN with a bit coordinate, the paper's network; between and beyond 8 and 16
-    bits the paper has no ratio, and the parameters per sample of those two (6.7) are kept.
-
-    Examples
-    --------
-    >>> paper_ratio_width((32, 32, 3), 8, 5), paper_ratio_width((32, 32, 1), 16, 5)
-    (64, 36)
-    """
-    samples = 1
-    for side in shape:
-        samples *= side
-    # 0.84 x 8 = 0.42 x 16: the published ratio is one number of parameters per sample.
-    wanted = samples * 8 * PAPER_RATIO[8]
-    return min(
-        range(4, 4096, 4),
-        key=lambda w: abs(
-            together * mlp_parameters(len(shape), shape[-1], w, hidden_layers) - wanted
-        ),
-    )
 
 
 def plain_fits(fits: list[FitSpec], cells: dict[str, str], sets: dict[str, str]) -> list[dict]:
@@ -149,7 +115,7 @@ def plan_fit(
     width = shape.width
     if isinstance(width, str):
         together = passes if width == "paper-ratio-shared" and representation == "digits" else 1
-        width = paper_ratio_width(samples, entry.bits, shape.hidden_layers, int(together))
+        width = paper_ratio_width(samples, shape.hidden_layers, int(together))
     settings = recipe.resolve(
         network=network,
         representation=representation,

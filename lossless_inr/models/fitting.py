@@ -29,7 +29,6 @@ from safetensors.torch import save as dump_tensors
 from lossless_inr import registry
 from lossless_inr.engine.loop import Loop, Outcome, OutOfTime
 from lossless_inr.errors import UserError
-from lossless_inr.experiments.plan import paper_ratio_width
 from lossless_inr.files import replacing
 from lossless_inr.fitting import digests, provenance
 from lossless_inr.fitting.fit import (
@@ -40,6 +39,7 @@ from lossless_inr.fitting.fit import (
 )
 from lossless_inr.fitting.recipe import Recipe, load_recipes
 from lossless_inr.fitting.record import FitSpec
+from lossless_inr.fitting.sizes import paper_ratio_width
 from lossless_inr.models import format as linr
 from lossless_inr.models.model import Model, evaluate, stack
 from lossless_inr.models.storage import pack, unpack
@@ -83,7 +83,7 @@ class Job:
         """Width of the largest tile's network, at the paper's parameters per sample."""
         tiling = self.tiling
         largest = max((tiling.tile_shape(t) for t in range(tiling.tiles)), key=np.prod)
-        return max(8, paper_ratio_width(largest, self.bits, HIDDEN_LAYERS))
+        return max(8, paper_ratio_width(largest, HIDDEN_LAYERS))
 
     @property
     def identity(self) -> str:

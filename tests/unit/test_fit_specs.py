@@ -4,14 +4,10 @@ import pytest
 from tiny import QUICK, noise_signal, spec_of
 
 from lossless_inr.engine.settings import SparsePhase
-from lossless_inr.experiments.plan import (
-    PAPER_PARAMETERS,
-    mlp_parameters,
-    paper_ratio_width,
-)
 from lossless_inr.fitting.recipe import Settings
 from lossless_inr.fitting.record import FitSpec
 from lossless_inr.fitting.seeding import derive_seed
+from lossless_inr.fitting.sizes import PAPER_PARAMETERS, mlp_parameters, paper_ratio_width
 from lossless_inr.schema import validate
 
 # --- specifications and seeds -------------------------------------------------------------
@@ -111,17 +107,11 @@ def test_seeds_depend_on_their_axes_and_not_on_their_order():
 
 
 @pytest.mark.parametrize(
-    ("shape", "bits", "low", "high"),
-    [
-        ((32, 32, 3), 8, 64, 64),
-        ((32, 32, 3), 16, 64, 64),
-        ((32, 32, 1), 16, 36, 36),
-        ((256, 256, 3), 8, 508, 516),
-        ((256, 256, 3), 16, 508, 516),
-    ],
+    ("shape", "low", "high"),
+    [((32, 32, 3), 64, 64), ((32, 32, 1), 36, 36), ((256, 256, 3), 508, 516)],
 )
-def test_paper_ratio_width(shape, bits, low, high):
-    assert low <= paper_ratio_width(shape, bits, 5) <= high
+def test_paper_ratio_width(shape, low, high):
+    assert low <= paper_ratio_width(shape, 5) <= high
 
 
 def test_the_paper_ratio_is_the_papers_network_on_the_papers_image():

@@ -2,9 +2,7 @@ import pytest
 from planning import FIGURE, METHOD, RECIPES, SCALE, TABLE, figure, plan_of, table
 from tiny import NETWORKS, refusal
 
-from lossless_inr.experiments.plan import (
-    paper_ratio_width,
-)
+from lossless_inr.fitting.sizes import paper_ratio_width
 
 # --- names across files -------------------------------------------------------------------
 
@@ -132,8 +130,8 @@ def test_a_network_with_a_size_of_its_own_keeps_it_unless_the_block_says_otherwi
 
 
 def test_parallel_networks_can_share_the_parameters_of_one():
-    one = paper_ratio_width((32, 32, 3), 8, 5)
-    eight = paper_ratio_width((32, 32, 3), 8, 5, together=8)
+    one = paper_ratio_width((32, 32, 3), 5)
+    eight = paper_ratio_width((32, 32, 3), 5, together=8)
     assert (one, eight) == (64, 20)
 
 
