@@ -257,6 +257,9 @@ def fit(
     margin: Annotated[
         float, typer.Option(min=0, max=100, help="|logit| to go on for after the last wrong bit.")
     ] = 1.0,
+    smallest: Annotated[
+        bool, typer.Option("--smallest", help="Try narrower networks first: slower, smaller.")
+    ] = False,
     device: Device = "auto",
     seed: Annotated[int, typer.Option(min=0)] = 0,
     budget: Annotated[str, typer.Option(help="E.g. 90s, 10min, 2h; default: none.")] = "",
@@ -283,6 +286,7 @@ def fit(
             size=size,
             tile=tile,
             margin=margin,
+            smallest=smallest,
             device=device,
             seed=seed,
             budget=budget,

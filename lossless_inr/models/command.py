@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bars
@@ -63,6 +64,18 @@ def terminated_like_ctrl_c():
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def alone(keep: Path):
+    """Hold the lock of a folder of finished tiles; a killed process gives it up by itself."""
+    keep.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(keep / ".lock", timeout=0)
+    try:
+        with lock:
+            yield
+    except Timeout:
+        raise UserError(f"{keep}: another process is fitting it; wait for it, or stop it") from None
 
 
 @contextmanager
@@ -135,6 +148,7 @@ def fit(
     size: str,
     tile: str,
     margin: float,
+    smallest: bool,
     device: str,
     seed: int,
     budget: str,
@@ -159,7 +173,7 @@ def fit(
     keep = output.with_name(f"{output.name}.state")
     side = tile if tile == "auto" else int(tile)
     try:
-        with terminated_like_ctrl_c(), shown(console) as progress:
+        with terminated_like_ctrl_c(), alone(keep), shown(console) as progress:
             model = tiles.fit(
                 given.samples,
                 bits=given.bits,
@@ -170,6 +184,7 @@ def fit(
                 recipe=recipe,
                 tile=side,
                 margin=margin,
+                smallest=smallest,
                 device=device,
                 seed=seed,
                 workers=workers,

@@ -50,6 +50,10 @@ RECIPES = registry.PACKAGE.parent / "config/recipes"
 NETWORK, REPRESENTATION, HIDDEN_LAYERS = "siren", "bithead", 5
 # Updates that a tile may take, margin included; the fast recipe needs 40 to 300.
 ITERATIONS = 1500
+# Widths that a tile is tried with, as parts of the usual one, and those of a search for the
+# smallest, which ends near a quarter of a parameter per bit (docs/miniature.md, capacity).
+FACTORS = (1.0, 1.0, 1.5, 2.0, 3.0)
+SMALLEST = (0.5, 0.6, 0.7, 0.8, 0.9, *FACTORS)
 # |logit| that stored weights must keep: some 1000 times what sums in another order change it by.
 STORED_MARGIN = 0.05
 MARGIN = 1.0
@@ -72,6 +76,7 @@ class Job:
     seed: int
     samples_sha256: str
     storages: tuple[str, ...] = tuple(linr.STORAGES)
+    factors: tuple[float, ...] = FACTORS
 
     @property
     def tiling(self) -> Tiling:
@@ -126,11 +131,18 @@ class Job:
 
     def attempts(self) -> Iterator[tuple[int, int]]:
         """(width, seed) in the order they are tried."""
-        width = self.width
-        yield width, self.seed
-        yield width, self.seed + 1000
-        for factor in (1.5, 2.0, 3.0):
-            yield 4 * round(factor * width / 4), self.seed
+        tried: set[tuple[int, int]] = set()
+        for factor in self.factors:
+            width = max(8, 4 * round(factor * self.width / 4))
+            seed = self.seed + 1000 * ((width, self.seed) in tried)
+            if (width, seed) not in tried:
+                tried.add((width, seed))
+                yield width, seed
+
+    @property
+    def stored_margin(self) -> float:
+        """|logit| that stored weights must keep."""
+        return min(STORED_MARGIN, self.margin / 2)
 
 
 @dataclass
@@ -237,7 +249,7 @@ def smallest(job, number, width, outcome, network, form, truth) -> Tile | None:
         network.load_state_dict(unpack(stored))
         decoded, margin = evaluate(network, form)
         right = np.array_equal(decoded.numpy().reshape(truth.shape), truth)
-        if right and (margin >= STORED_MARGIN or storage == "float32"):
+        if right and margin >= job.stored_margin:
             return Tile(
                 number=number,
                 width=width,
@@ -502,6 +514,7 @@ def fit(
     recipe: str = "fast",
     tile: int | str = "auto",
     margin: float = MARGIN,
+    smallest: bool = False,
     device: str = "auto",
     seed: int = 0,
     workers: int | None = None,
@@ -529,6 +542,8 @@ def fit(
         Largest side of a tile, in positions.
     margin : float
         |logit| that each tile's fit goes on for after its last wrong bit.
+    smallest : bool
+        Try narrower networks first, down to half the usual width: slower, smaller.
     device : {"auto", "cpu", "cuda"}
     seed : int
     workers : int, optional
@@ -582,6 +597,7 @@ def fit(
         margin=float(margin),
         seed=seed,
         samples_sha256=samples_sha256(samples, bits),
+        factors=SMALLEST if smallest else FACTORS,
     )
     job.spec(0, job.width, seed)  # what the recipe refuses is told before any work
     begun = time.monotonic()

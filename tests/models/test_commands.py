@@ -1,23 +1,29 @@
 """`lossless-inr fit`, `decode`, `verify`, `info` and `compare` on a user's files."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 
 import imagecodecs
 import numpy as np
 import pytest
 import soundfile
 import tifffile
+import torch
 from conftest import picture
 from PIL import Image
 
 from lossless_inr.errors import UserError
 from lossless_inr.models import command, files
+from lossless_inr.models import model as models
 from lossless_inr.models.model import Model
 
 OPTIONS = {
     **{"recipe": "fast", "size": "native", "tile": "auto", "margin": 1.0, "device": "cpu"},
+    **{"smallest": False},
     **{"seed": 0, "budget": "", "workers": 1, "force": False},
 }
 DECODE = {"region": "", "times": "", "planes": "", "device": "cpu", "force": False}
@@ -264,3 +270,61 @@ def test_decoding_in_a_model_file_is_the_same_as_in_the_one_that_was_fitted(tmp_
     assert fault == ""
     assert "decodes to other samples" in command.check_model(tmp_path / "x.linr", "0" * 64)
     assert Model.load(tmp_path / "x.linr").header.source == "noise.png"
+
+
+def start(folder, *arguments):
+    return subprocess.Popen(
+        [sys.executable, "-m", "lossless_inr.cli", *arguments],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
+def test_ctrl_c_ends_in_words_and_one_fit_at_a_time_writes_an_output(tmp_path):
+    write(tmp_path / "a.png", picture((200, 200, 3)))
+    command_line = ("fit", "a.png", "-o", "a.linr", "--workers", "2")
+    process = start(tmp_path, *command_line)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("a.linr.state/*.tiles")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    other = tool(tmp_path, *command_line)
+    assert other.returncode == 2 and "another process is fitting it" in other.stderr
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert "interrupted; the same command goes on from here" in output
+    assert "Traceback" not in output
+    assert list(tmp_path.glob("a.linr.state/*.tiles")) and not (tmp_path / "a.linr").exists()
+
+
+def test_a_disk_that_fills_up_is_told_and_nothing_is_lost(tmp_path):
+    write(tmp_path / "a.png", picture((12, 12, 3)))
+    limited = (
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (900, 900))\n"
+        "import sys; sys.argv = ['lossless-inr', 'fit', 'a.png', '-o', 'a.linr']\n"
+        "from lossless_inr.cli import main; main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", limited], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 2, done.stderr
+    assert "no space left" in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "a.linr").exists()
+    assert not [p for p in tmp_path.rglob("*.partial")]
+    assert tool(tmp_path, "fit", "a.png", "-o", "a.linr").returncode == 0
+
+
+@pytest.mark.parametrize("tiles_at_once", [1, 3])
+@pytest.mark.parametrize("rows", [7, 10**6])
+def test_slices_do_not_change_what_is_decoded(small, monkeypatch, tiles_at_once, rows):
+    samples, model = small
+    monkeypatch.setattr(models, "TILES_AT_ONCE", tiles_at_once)
+    monkeypatch.setattr(models, "SLICE_ROWS", rows)
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        np.testing.assert_array_equal(model.decode(), samples)

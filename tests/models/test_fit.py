@@ -222,3 +222,27 @@ def test_a_tile_that_a_small_network_cannot_hold_gets_a_wider_one(monkeypatch):
     model = lossless_inr.fit(samples, workers=1)
     assert model.header.groups[0].width > 8
     exact(model, samples)
+
+
+def test_the_smallest_network_is_smaller_and_as_exact(monkeypatch):
+    monkeypatch.setattr(fitting, "SMALLEST", (0.5, 0.75, *fitting.FACTORS))
+    samples = picture((14, 14, 3))
+    usual = lossless_inr.fit(samples, workers=1)
+    small = lossless_inr.fit(samples, workers=1, smallest=True)
+    assert small.parameters < usual.parameters
+    assert small.header.margin >= fitting.STORED_MARGIN
+    exact(small, samples)
+
+
+def test_attempts_repeat_the_usual_width_once_from_other_weights():
+    def job(factors):
+        return fitting.Job(
+            (16, 16, 3), 8, 16, "fast", fitting.load_recipes(fitting.RECIPES)["fast"], 1.0, 3, "0",
+            factors=factors,
+        )  # fmt: skip
+
+    assert list(job(fitting.FACTORS).attempts()) == [
+        (32, 3), (32, 1003), (48, 3), (64, 3), (96, 3),
+    ]  # fmt: skip
+    widths = [width for width, _ in job(fitting.SMALLEST).attempts()]
+    assert widths == [16, 20, 24, 28, 32, 32, 48, 64, 96]
