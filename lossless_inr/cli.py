@@ -131,8 +131,14 @@ def run(
 
 
 def _unfinished(plan) -> list:
+    from lossless_inr.fitting.reuse import elsewhere
+
     results = Path("results") / plan.scale
-    return [fit for fit in plan.all_fits if not (results / fit.folder / "record.json").is_file()]
+    return [
+        fit
+        for fit in plan.all_fits
+        if not (results / fit.folder / "record.json").is_file() and not any(elsewhere(results, fit))
+    ]
 
 
 def _pieces(plan, hours: float) -> str:

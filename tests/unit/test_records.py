@@ -39,6 +39,7 @@ from lossless_inr.fitting.fit import (
 )
 from lossless_inr.fitting.recipe import Settings
 from lossless_inr.fitting.record import Record
+from lossless_inr.fitting.reuse import elsewhere, take_over
 from lossless_inr.fitting.verify import verify
 from lossless_inr.metrics import psnr, rmse
 
@@ -366,6 +367,20 @@ def test_a_record_of_another_spec_code_or_signal_is_not_current(results, changes
     folder = results / SPECS["lossless"].folder
     record_of(results, "lossless").model_copy(update=changes).save(folder)
     assert Record.load_if_current(folder, SPECS["lossless"], SIGNAL.sha256) is None
+
+
+def test_a_fit_that_another_scale_has_finished_is_taken_over_whole(results, tmp_path):
+    spec, here = SPECS["lossless"], tmp_path / "another scale"
+    assert take_over(here, spec, "0" * 64) is None  # other samples
+    assert take_over(here, SPECS["broken"], SIGNAL.sha256) is None
+    assert not here.exists()
+    record = take_over(here, spec, SIGNAL.sha256)
+    assert record == record_of(results, "lossless") == record_of(here, "lossless")
+    assert {p.name for p in (here / spec.folder).iterdir()} == FILES - {LOCK}
+    assert verdict_of(here, "lossless").verified
+    assert list(elsewhere(here, spec)) == [results / spec.folder]
+    shutil.rmtree(results)
+    assert take_over(here, spec, SIGNAL.sha256) is None  # its own is no other scale's
 
 
 def test_a_record_is_current_for_its_own_spec_and_signal_only(finished):

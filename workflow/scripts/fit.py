@@ -9,6 +9,7 @@ from lossless_inr.experiments.plan import Plan
 from lossless_inr.experiments.spec import Config
 from lossless_inr.fitting import digests
 from lossless_inr.fitting.record import FitSpec, Record
+from lossless_inr.fitting.reuse import take_over
 from lossless_inr.jobs import Progress, job
 from lossless_inr.schema import validate
 from lossless_inr.signals import Signal
@@ -36,11 +37,14 @@ def run(config: Config, shard_name: str, results: Path, *, threads: int) -> list
     )
     records = {}
     for spec in shard.fits:
-        record = Record.load_if_current(results / spec.folder, spec, signals[spec.signal].sha256)
+        sha256, where = signals[spec.signal].sha256, "before"
+        record = Record.load_if_current(results / spec.folder, spec, sha256)
+        if record is None and (record := take_over(results, spec, sha256)):
+            where = "at another scale"
         if record is not None:
             records[spec.digest] = record
             progress.begin(title(spec), 0, 0)
-            progress.end(f"{record.status} (finished before)")
+            progress.end(f"{record.status} (finished {where})")
     missing = [spec for spec in shard.fits if spec.digest not in records]
     batch = None if config.fit.batch == "auto" else config.fit.batch
     for group in groups(missing, config.fit.device, batch):
