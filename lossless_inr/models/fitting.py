@@ -53,7 +53,7 @@ ITERATIONS = 1500
 # Widths that a tile is tried with, as parts of the usual one, and those of a search for the
 # smallest, which ends near a quarter of a parameter per bit (docs/miniature.md, capacity).
 FACTORS = (1.0, 1.0, 1.5, 2.0, 3.0)
-SMALLEST = (0.5, 0.6, 0.7, 0.8, 0.9, *FACTORS)
+SMALLEST = (0.5, 0.625, 0.75, 0.875, *FACTORS)
 # |logit| that stored weights must keep: some 1000 times what sums in another order change it by.
 STORED_MARGIN = 0.05
 MARGIN = 1.0

@@ -1,10 +1,10 @@
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import settings
+from noise import picture
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
 
@@ -17,11 +17,6 @@ settings.load_profile("models")
 @pytest.fixture(autouse=True)
 def one_thread():
     torch.set_num_threads(1)
-
-
-def picture(shape=(12, 10, 3), bits=8, seed=0):
-    dtype = np.uint8 if bits <= 8 else np.uint16
-    return np.random.default_rng(seed).integers(0, 2**bits, shape).astype(dtype)
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ import pytest
 import soundfile
 import tifffile
 import torch
-from conftest import picture
+from noise import picture
 from PIL import Image
 
 from lossless_inr.errors import UserError
@@ -255,10 +255,10 @@ def test_the_tool_from_file_to_file(tmp_path):
 
 
 def test_the_end_of_a_budget_has_an_exit_code_of_its_own_and_keeps_what_is_done(tmp_path):
-    write(tmp_path / "a.png", picture((300, 300, 3)))
-    done = tool(tmp_path, "fit", "a.png", "-o", "a.linr", "--budget", "15s", "--workers", "2")
+    write(tmp_path / "a.png", picture((900, 900, 3)))  # more than a minute on a fast machine
+    done = tool(tmp_path, "fit", "a.png", "-o", "a.linr", "--budget", "8s", "--workers", "2")
     assert done.returncode == 3, done.stderr
-    assert "stopped after 15s" in done.stderr and "the same command goes on" in done.stderr
+    assert "stopped after 8s" in done.stderr and "the same command goes on" in done.stderr
     assert not (tmp_path / "a.linr").exists()
     assert (tmp_path / "a.linr.state/job.json").is_file()
 

@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from conftest import picture
+from noise import picture
 
 import lossless_inr
 from lossless_inr.engine.loop import OutOfTime

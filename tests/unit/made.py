@@ -127,8 +127,8 @@ class Scale:
             one.save(self.prepared / f"{one.name}.npz")
         a, b, sound = found.values()
         planned = [
-            (spec(a), 20),
-            (spec(b), 30),
+            (spec(a, iterations=1580), 20),
+            (spec(b, iterations=1580), 30),
             (spec(a, representation="direct"), None),
             (spec(b, representation="direct"), None),
             *((spec(a, representation="bithead", recipe="fast", seed=k), 5 + k) for k in range(2)),
