@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, PlainSerializer
+from pydantic import AfterValidator, Field, PlainSerializer, model_validator
 
 from lossless_inr import registry
 from lossless_inr.engine.settings import Settings
@@ -44,7 +44,7 @@ class FitSpec(Strict):
     signal: str
     kind: str
     shape: Annotated[list[int], Field(min_length=2, max_length=3)]
-    bits: Annotated[int, Field(ge=1, le=16)]
+    bits: Annotated[int, Field(ge=1, le=24)]
     network: str
     network_parameters: dict[str, float] = {}
     width: Annotated[int, Field(ge=1)]
@@ -55,6 +55,15 @@ class FitSpec(Strict):
     settings: Settings
     iterations: Annotated[int, Field(ge=0)]
     seed: Annotated[int, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def _counts_stay_exact(self) -> FitSpec:
+        if math.prod(self.shape) * 4**self.bits >= 2**63:
+            raise ValueError(
+                f"{math.prod(self.shape):,} samples of {self.bits} bits: sums of squared errors "
+                "would not fit in 63 bits; fit shorter pieces"
+            )
+        return self
 
     @property
     def method(self) -> str:

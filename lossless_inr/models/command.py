@@ -192,14 +192,16 @@ def fit(
                 keep=keep,
                 progress=progress,
             )
-        model.save(output)
+            # Under its own name only once it is verified, so that a kill leaves no doubt.
+            saved = keep / "model.linr"
+            model.save(saved)
+            fault = in_fresh_process(check_model, saved, model.header.samples_sha256)
+            if fault:
+                raise UserError(f"{source}: fitted, but not verified ({fault}); try --margin 3")
+            saved.replace(output)
+            tiles.Kept(keep, "").remove()
     except OSError as error:
         raise UserError(f"{output}: {refusal(error)}") from None
-    fault = in_fresh_process(check_model, output, model.header.samples_sha256)
-    if fault:
-        output.unlink()
-        raise UserError(f"{source}: fitted, but not verified ({fault}); try a larger --margin")
-    tiles.Kept(keep, "").remove()
     took = time.monotonic() - begun
     header = model.header
     return (
@@ -212,7 +214,7 @@ def fit(
 def codec_share(given: files.Source) -> str:
     """What the usual lossless codec makes of the same samples: a network is no codec."""
     name, size = next(iter(codecs(given).items()))
-    return f"{name} {size() / given.samples.nbytes:.2f}x"
+    return f"{name} {size() / given.raw_bytes:.2f}x"
 
 
 def codecs(given: files.Source) -> dict:
@@ -239,15 +241,14 @@ def _flac_bytes(given: files.Source) -> int:
 
     import soundfile
 
-    if given.samples.shape[-1] > 8 or given.bits != 16:
+    if given.samples.shape[-1] > 8 or given.bits not in (16, 24):
         import imagecodecs
 
         return len(imagecodecs.zlib_encode(given.samples.tobytes(), level=9))
     file = io.BytesIO()
-    values = (given.samples.astype(np.int32) - 2**15).astype(np.int16)
     soundfile.write(
-        file, values, given.sample_rate or 44_100, format="FLAC", subtype="PCM_16",
-        compression_level=1.0,
+        file, files.pcm(given.samples, given.bits), given.sample_rate or 44_100, format="FLAC",
+        subtype=files.SUBTYPES[given.bits], compression_level=1.0,
     )  # fmt: skip
     return len(file.getvalue())
 
@@ -395,7 +396,7 @@ def compare(paths: list[Path]) -> list[dict]:
                     "file": path.name,
                     "coder": name,
                     "bits_per_sample": 8 * size / given.samples.size,
-                    "times_the_raw_samples": size / given.samples.nbytes,
+                    "times_the_raw_samples": size / given.raw_bytes,
                     "seconds": time.perf_counter() - begun,
                 }
             )

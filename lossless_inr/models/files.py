@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from lossless_inr.signals.signal import sample_dtype
 IMAGES, SOUNDS = (".png", ".tif", ".tiff"), (".wav", ".flac")
 WRITTEN = (*IMAGES, *SOUNDS, ".npy")
 # libsndfile's names of integer formats.
-SUBTYPES = {8: "PCM_U8", 16: "PCM_16"}
+SUBTYPES = {8: "PCM_U8", 16: "PCM_16", 24: "PCM_24"}
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Source:
 
     Attributes
     ----------
-    samples : ndarray of uint8 or uint16
+    samples : ndarray of uint8, uint16 or uint32
         (height, width, channels) or (samples, channels); signed numbers as offset binary.
     bits : int
     kind : {"image", "sound"}
@@ -41,6 +42,11 @@ class Source:
     signed: bool
     sample_rate: int | None
     name: str
+
+    @property
+    def raw_bytes(self) -> int:
+        """Bytes of the samples, packed to whole bytes each."""
+        return self.samples.size * math.ceil(self.bits / 8)
 
 
 def read_source(path: Path) -> Source:
@@ -63,9 +69,9 @@ def read_source(path: Path) -> Source:
     if suffix == ".npy":
         _check_axes(path)
     samples, bits = read(path)
-    if samples.dtype.kind == "f" or bits not in (8, 16):
+    if samples.dtype.kind == "f" or bits not in SUBTYPES:
         what = "floating-point" if samples.dtype.kind == "f" else f"{bits}-bit"
-        raise UserError(f"{path}: {what} samples cannot be fitted yet; 8 and 16 bits can")
+        raise UserError(f"{path}: {what} samples cannot be fitted yet; 8, 16 and 24 bits can")
     if suffix in IMAGES and has_palette(path):
         raise UserError(f"{path}: samples are numbers of a palette; convert it to RGB or grey")
     rate = None
@@ -169,8 +175,10 @@ def check_target(path: Path, kind: str, bits: int, channels: int) -> None:
         raise UserError(f"{path}: {suffix} holds at most {most} channels, not {channels}")
     if kind == "sound" and suffix != ".npy" and bits not in SUBTYPES:
         raise UserError(f"{path}: {suffix} cannot hold {bits}-bit samples; write .npy")
-    if suffix == ".flac" and bits != 16:
-        raise UserError(f"{path}: FLAC is written with 16 bits, not {bits}; write .wav or .npy")
+    if suffix == ".flac" and bits not in (16, 24):
+        raise UserError(f"{path}: FLAC is written with 16 or 24 bits, not {bits}; write .wav")
+    if kind == "image" and suffix != ".npy" and bits > 16:
+        raise UserError(f"{path}: {suffix} is written with 8 or 16 bits, not {bits}; write .npy")
 
 
 def _image_bytes(samples: np.ndarray, suffix: str) -> bytes:
@@ -198,8 +206,13 @@ def _write_sound(path: Path, samples: np.ndarray, bits: int, rate: int) -> None:
     import soundfile
 
     with replacing(path) as file:
-        if bits == 8:  # libsndfile takes unsigned bytes as the upper ones of 16 bits
-            values = (samples.astype(np.int32) - 128).astype(np.int16) << 8
-        else:
-            values = (samples.astype(np.int32) - 2 ** (bits - 1)).astype(np.int16)
-        soundfile.write(file, values, rate, subtype=SUBTYPES[bits], format=path.suffix[1:].upper())
+        soundfile.write(
+            file, pcm(samples, bits), rate, subtype=SUBTYPES[bits], format=path.suffix[1:].upper()
+        )
+
+
+def pcm(samples: np.ndarray, bits: int) -> np.ndarray:
+    """Offset binary as libsndfile takes it: the upper bits of int16, or of int32 above 16 bits."""
+    kind = np.int16 if bits <= 16 else np.int32
+    centred = samples.astype(np.int64) - 2 ** (bits - 1)
+    return (centred << (8 * kind().itemsize - bits)).astype(kind)

@@ -42,6 +42,7 @@ from lossless_inr.fitting.record import FitSpec
 from lossless_inr.fitting.sizes import paper_ratio_width
 from lossless_inr.models import format as linr
 from lossless_inr.models.model import Model, evaluate, stack
+from lossless_inr.models.repair import repair
 from lossless_inr.models.storage import pack, unpack
 from lossless_inr.models.tiling import Tiling, usual_side
 from lossless_inr.signals.signal import sample_dtype, samples_sha256
@@ -77,6 +78,7 @@ class Job:
     samples_sha256: str
     storages: tuple[str, ...] = tuple(linr.STORAGES)
     factors: tuple[float, ...] = FACTORS
+    repairs: bool = False
 
     @property
     def tiling(self) -> Tiling:
@@ -85,10 +87,14 @@ class Job:
 
     @property
     def width(self) -> int:
-        """Width of the largest tile's network, at the paper's parameters per sample."""
+        """Width of the largest tile's network, at the paper's parameters per sample.
+
+        Beyond the paper's 16 bits, parameters grow with the bits.
+        """
         tiling = self.tiling
         largest = max((tiling.tile_shape(t) for t in range(tiling.tiles)), key=np.prod)
-        return max(8, paper_ratio_width(largest, HIDDEN_LAYERS))
+        width = paper_ratio_width(largest, HIDDEN_LAYERS)
+        return max(8, 4 * round(width * max(1.0, self.bits / 16) ** 0.5 / 4))
 
     @property
     def identity(self) -> str:
@@ -244,21 +250,29 @@ def fit_tiles(
 
 def smallest(job, number, width, outcome, network, form, truth) -> Tile | None:
     """The tile in the fewest bytes that still decode to it with room to spare."""
-    for storage in job.storages:
-        stored = pack(outcome.state, storage)
+    wanted = torch.from_numpy(truth.reshape(-1, truth.shape[-1]).astype(np.int64))
+
+    def tile(storage: str, stored: dict[str, torch.Tensor]) -> Tile | None:
         network.load_state_dict(unpack(stored))
         decoded, margin = evaluate(network, form)
-        right = np.array_equal(decoded.numpy().reshape(truth.shape), truth)
-        if right and margin >= job.stored_margin:
-            return Tile(
-                number=number,
-                width=width,
-                storage=storage,
-                stored=stored,
-                margin=margin,
-                iterations=outcome.iterations,
-                flops=outcome.flops,
-            )
+        if not torch.equal(decoded, wanted) or margin < job.stored_margin:
+            return None
+        return Tile(
+            number=number,
+            width=width,
+            storage=storage,
+            stored=stored,
+            margin=margin,
+            iterations=outcome.iterations,
+            flops=outcome.flops,
+        )
+
+    for storage in job.storages:
+        found = tile(storage, pack(outcome.state, storage))
+        if not found and storage == "int8" and job.repairs:
+            found = tile(storage, repair(network, form, outcome.state, wanted))
+        if found:
+            return found
     return None
 
 
@@ -530,7 +544,7 @@ def fit(
         Image (height, width) or (height, width, channels); sound (samples,) or (samples,
         channels), which needs `kind="sound"`. Values in 0 .. 2**bits - 1.
     bits : int, optional
-        Bit depth, 1 to 16; default: that of the dtype.
+        Bit depth, 1 to 24; default: that of the dtype.
     kind : {"image", "sound"}, optional
         Default: image.
     signed, sample_rate, source
@@ -543,7 +557,8 @@ def fit(
     margin : float
         |logit| that each tile's fit goes on for after its last wrong bit.
     smallest : bool
-        Try narrower networks first, down to half the usual width: slower, smaller.
+        Try narrower networks first, down to half the usual width, and repair the bits that
+        weights of 8 bits get wrong: slower, smaller.
     device : {"auto", "cpu", "cuda"}
     seed : int
     workers : int, optional
@@ -578,8 +593,8 @@ def fit(
         samples = samples[..., None]
     if samples.ndim != (3 if kind == "image" else 2) or samples.size == 0:
         raise UserError(f"an {kind} of shape {samples.shape} cannot be fitted")
-    if not 1 <= bits <= 16:
-        raise UserError(f"{bits} bits cannot be fitted yet; 1 to 16 can")
+    if not 1 <= bits <= linr.MOST_BITS:
+        raise UserError(f"{bits} bits cannot be fitted yet; 1 to {linr.MOST_BITS} can")
     if int(samples.max()) >= 2**bits:
         raise UserError(f"holds the value {int(samples.max())}, more than {bits} bits can")
     recipes = load_recipes(RECIPES)
@@ -598,6 +613,7 @@ def fit(
         seed=seed,
         samples_sha256=samples_sha256(samples, bits),
         factors=SMALLEST if smallest else FACTORS,
+        repairs=smallest,
     )
     job.spec(0, job.width, seed)  # what the recipe refuses is told before any work
     begun = time.monotonic()

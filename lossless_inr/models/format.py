@@ -21,6 +21,7 @@ from lossless_inr.models.tiling import Tiling
 from lossless_inr.schema import Strict, validate
 
 VERSION = 1
+MOST_BITS = 24
 # The only key of safetensors' metadata: more would come in an order of their own.
 KEY = "linr"
 # Larger directories would describe signals of more than 10**8 samples; parsing takes 20 times it.
@@ -58,7 +59,7 @@ class Header(Strict):
     version: Literal[1] = VERSION
     kind: Literal["image", "sound"]
     shape: Annotated[list[Size], Field(min_length=2, max_length=3)]
-    bits: Annotated[int, Field(ge=1, le=16)]
+    bits: Annotated[int, Field(ge=1, le=MOST_BITS)]
     signed: bool = False
     sample_rate: Annotated[int, Field(ge=1, le=2**31)] | None = None
     source: Name = ""

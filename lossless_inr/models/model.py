@@ -117,7 +117,7 @@ class Model:
     @property
     def raw_bytes(self) -> int:
         """Bytes of the samples, packed to whole bytes each."""
-        return math.prod(self.header.shape) * sample_dtype(self.header.bits).itemsize
+        return math.prod(self.header.shape) * math.ceil(self.header.bits / 8)
 
     # --- decoding -----------------------------------------------------------------------
 
@@ -146,7 +146,7 @@ class Model:
 
         Returns
         -------
-        ndarray of uint8 or uint16
+        ndarray of uint8, uint16 or uint32
             (height, width, channels) or (samples, channels).
 
         Raises

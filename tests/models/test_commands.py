@@ -57,8 +57,9 @@ def write(path, samples):
     elif path.suffix == ".npy":
         np.save(path, flat)
     else:
-        signed = (samples.astype(np.int32) - 2**15).astype(np.int16)
-        soundfile.write(path, signed, 11_025, subtype="PCM_16")
+        bits = 8 * samples.dtype.itemsize if samples.dtype != np.uint32 else 24
+        upper = (samples.astype(np.int64) - 2 ** (bits - 1)) << (32 - bits)
+        soundfile.write(path, upper.astype(np.int32), 11_025, subtype=f"PCM_{bits}")
     return path
 
 
@@ -72,6 +73,8 @@ FILES = [
     ("flat.npy", (5, 6, 1), 8, "flat.png"),
     ("mono.wav", (90, 1), 16, "mono.flac"),
     ("stereo.flac", (60, 2), 16, "stereo.wav"),
+    ("deep.wav", (70, 1), 24, "deep.flac"),
+    ("deep.flac", (40, 2), 24, "deep.wav"),
 ]
 
 
@@ -132,7 +135,6 @@ def unusual(folder):
     (folder / "half.png").write_bytes(good.read_bytes()[:300])
     Image.fromarray(picture((4, 4))[..., 0]).convert("P").save(folder / "palette.png")
     tifffile.imwrite(folder / "float.tif", np.zeros((4, 4), np.float32))
-    soundfile.write(folder / "deep.wav", np.zeros(9), 8000, subtype="PCM_24")
     soundfile.write(folder / "empty.wav", np.zeros(0), 8000, subtype="PCM_16")
     np.save(folder / "many.npy", np.zeros((2, 2, 2, 2), np.uint8))
     np.save(folder / "signed.npy", np.zeros((2, 2), np.int16))
@@ -144,7 +146,6 @@ def unusual(folder):
         "half.png": "damaged",
         "palette.png": "palette",
         "float.tif": "floating-point",
-        "deep.wav": "24-bit",
         "empty.wav": "empty",
         "many.npy": "4 axes",
         "signed.npy": "int16",

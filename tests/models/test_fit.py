@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from noise import picture
+from skimage import data
 
 import lossless_inr
 from lossless_inr.engine.loop import OutOfTime
@@ -246,3 +247,15 @@ def test_attempts_repeat_the_usual_width_once_from_other_weights():
     ]  # fmt: skip
     widths = [width for width, _ in job(fitting.SMALLEST).attempts()]
     assert widths == [16, 20, 24, 28, 32, 32, 48, 64, 96]
+
+
+def test_weights_of_eight_bits_are_repaired_where_rounding_alone_is_not_exact(monkeypatch):
+    # Rows of a photograph: noise needs all that its weights can hold.
+    samples = data.astronaut()[100:116, 200:232]
+    plain = lossless_inr.fit(samples, workers=1)
+    monkeypatch.setattr(fitting, "SMALLEST", fitting.FACTORS)
+    repaired = lossless_inr.fit(samples, workers=1, smallest=True)
+    storages = [{g.storage: len(g.tiles) for g in m.header.groups} for m in (plain, repaired)]
+    assert storages[1].get("int8", 0) > storages[0].get("int8", 0)
+    assert repaired.header.margin >= fitting.STORED_MARGIN
+    exact(repaired, samples)

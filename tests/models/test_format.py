@@ -104,7 +104,7 @@ def test_what_is_no_file_of_ours_is_refused(small):
         ({"shape": [12, 10]}, ["shape"]),
         ({"shape": [2**31, 2**31, 3]}, ["more than its", "could hold"]),
         ({"shape": [12, 10, 2**31]}, ["more than its", "could hold"]),
-        ({"bits": 24}, ["bits"]),
+        ({"bits": 25}, ["bits"]),
         ({"counts": [2, 3]}, ["digests"]),
         ({"counts": [13, 10]}, ["counts"]),
         ({"source": "../../etc/passwd"}, ["source"]),
