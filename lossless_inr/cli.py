@@ -24,6 +24,7 @@ app = typer.Typer(
 
 INTERRUPTED = 130
 OUT_OF_TIME = 3
+NEW = ("network", "representation", "recipe", "signal-set", "experiment")
 KINDS = ("networks", "representations", "recipes", "signals", "datasets", "experiments")
 
 
@@ -412,8 +413,15 @@ def data(
 def list_(
     kind: Annotated[str, typer.Argument(help=" | ".join(KINDS))],
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Try each network or representation; exit 1 on a fault.")
+    ] = False,
 ) -> None:
-    """List what is there, by file name, without importing torch."""
+    """List what is there, by file name, without importing torch.
+
+    With --check, each network or representation is tried against the contract of its kind, in a
+    process of its own with a time limit.
+    """
     from lossless_inr import registry
     from lossless_inr.datasets.catalog import Catalog
     from lossless_inr.experiments.spec import Config, load_experiments
@@ -423,9 +431,20 @@ def list_(
     if kind not in KINDS:
         raise UserError(f"unknown kind '{kind}'{suggest(kind, KINDS)}")
     config = load(Config, Path("config/config.yaml"))
+    registry.use(config.plugins)
+    if check and kind not in ("networks", "representations"):
+        raise UserError("--check: networks and representations can be checked")
     if kind in ("networks", "representations"):
         single = kind[:-1]
-        rows = {n: registry.describe(single, n)["label"] for n in registry.names(single)}
+        faults = {n: registry.fault(single, n) for n in registry.names(single)}
+        if check:
+            from lossless_inr.extend.check import in_own_process
+
+            faults = {n: in_own_process(single, n) for n in faults}
+        rows = {
+            n: f"not usable: {fault}" if fault else registry.describe(single, n).label
+            for n, fault in faults.items()
+        }
     elif kind == "recipes":
         rows = {
             n: f"for {', '.join(r.applies_to)}" for n, r in load_recipes(config.recipes).items()
@@ -444,6 +463,28 @@ def list_(
         width = max(map(len, rows), default=0)
         for name, text in rows.items():
             typer.echo(f"{name:{width}s}  {text}")
+    if check and any(faults.values()):
+        raise typer.Exit(1)
+
+
+@app.command()
+def new(
+    kind: Annotated[str, typer.Argument(help=" | ".join(NEW))],
+    name: Annotated[str, typer.Argument(help="Becomes the file's name.")],
+    folder: Annotated[
+        Path | None, typer.Option(help="A plug-in folder of your own, for networks and forms.")
+    ] = None,
+) -> None:
+    """Write a working, commented file to start from; nothing else has to be edited.
+
+    Example: lossless-inr new network triangle
+    """
+    from lossless_inr.experiments.spec import Config
+    from lossless_inr.extend.new import create
+    from lossless_inr.schema import load
+
+    config = load(Config, Path("config/config.yaml"))
+    typer.echo(create(kind, name, config=config, folder=folder))
 
 
 def main() -> None:

@@ -22,6 +22,7 @@ from lossless_inr.experiments.spec import (
     Shape,
     as_list,
     load_experiments,
+    methods,
 )
 from lossless_inr.fitting import digests
 from lossless_inr.fitting.forms import check_parameters, passes_per_iteration
@@ -59,7 +60,7 @@ def plain_fits(fits: list[FitSpec], cells: dict[str, str], sets: dict[str, str])
 
 def own_shape(network: str) -> Shape | None:
     """The size that a network's authors give it, if its file has one."""
-    shape = registry.describe("network", network)["shape"]
+    shape = registry.describe("network", network).shape
     return Shape(**shape) if shape else None
 
 
@@ -100,7 +101,7 @@ def plan_fit(
             f"{MAX_FITTED_BITS} bits"
         )
     parameters = {
-        kind: registry.describe(kind, name)["parameters"] | (given or {})
+        kind: registry.describe(kind, name).parameters | (given or {})
         for kind, name, given in (
             ("network", network, network_parameters),
             ("representation", representation, representation_parameters),
@@ -190,6 +191,9 @@ class Plan:
 
     def __init__(self, config: Config, root: Path = Path(".")):
         self.config, self.scale = config, config.scale
+        registry.use(config.plugins, root)
+        for line in registry.faults():
+            LOG.warning("%s; left out of 'all'", line)
         self.catalog = Catalog(root / config.datasets, root)
         self.recipes = load_recipes(root / config.recipes)
         every = load_experiments(root / config.experiments)
@@ -361,10 +365,8 @@ class Plan:
                 raise UserError(f"{here}: {error}") from None
             every = itertools.product(
                 signals,
-                registry.names("network") if block.network == "all" else as_list(block.network),
-                registry.names("representation")
-                if block.representation == "all"
-                else as_list(block.representation),
+                methods("network", block.network),
+                methods("representation", block.representation),
                 as_list(block.recipe),
                 range(block.seeds),
             )

@@ -108,7 +108,7 @@ class Job:
     def spec(self, tile: int, width: int, seed: int) -> FitSpec:
         """The fit of one tile."""
         described = {
-            kind: registry.describe(kind, name)["parameters"]
+            kind: registry.describe(kind, name).parameters
             for kind, name in (("network", NETWORK), ("representation", REPRESENTATION))
         }
         settings = self.settings.resolve(

@@ -309,7 +309,7 @@ class Model:
         try:
             for kind in ("network", "representation"):
                 registry.check(kind, getattr(header, kind))
-                known = registry.describe(kind, getattr(header, kind))["parameters"]
+                known = registry.describe(kind, getattr(header, kind)).parameters
                 unknown = set(getattr(header, f"{kind}_parameters")) - set(known)
                 if unknown:
                     raise UserError(f"{kind} has no parameter '{sorted(unknown)[0]}'")

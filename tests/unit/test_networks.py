@@ -208,15 +208,15 @@ def test_description_is_that_of_the_module(name):
     module, described = registry.load("network", name), registry.describe("network", name)
     keywords = inspect.signature(module.build).parameters
     defaults = {k: p.default for k, p in keywords.items() if p.default is not p.empty}
-    assert described["label"] == module.LABEL
-    assert described["citation"] == inspect.getdoc(module)
-    assert described["parameters"] == defaults
-    assert set(keywords) == registry.COMMON | set(defaults)
+    assert described.label == module.LABEL
+    assert described.citation == inspect.getdoc(module)
+    assert described.parameters == defaults
+    assert set(keywords) == {*registry.COMMON, *defaults}
 
 
 @every_network
 def test_the_citation_names_a_venue_and_a_year(name):
-    citation = registry.describe("network", name)["citation"]
+    citation = registry.describe("network", name).citation
     assert "et al." in citation or " and " in citation
     assert any(f" {year}" in citation for year in range(2017, 2030))
 
@@ -226,7 +226,7 @@ def test_each_own_parameter_changes_the_function(name):
     axes = AXES["image and bits"]
     x = coordinates_of(axes)
     usual = build(name, axes)(x)
-    for key, value in registry.describe("network", name)["parameters"].items():
+    for key, value in registry.describe("network", name).parameters.items():
         others = [build(name, axes, **{key: v})(x) for v in (value + 1.5, 1 - value, 3) if v >= 0]
         assert any(not torch.equal(other, usual) for other in others), key
 
@@ -238,7 +238,7 @@ def test_the_expected_networks_are_there():
 
 def test_labels_are_distinct():
     for kind in ("network", "representation"):
-        labels = [registry.describe(kind, name)["label"] for name in registry.names(kind)]
+        labels = [registry.describe(kind, name).label for name in registry.names(kind)]
         assert len(set(labels)) == len(labels)
 
 
