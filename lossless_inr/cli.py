@@ -277,8 +277,8 @@ def fit(
 ) -> None:
     """Fit your own image or sound losslessly; the file is verified before it counts.
 
-    Ctrl-C, a kill or the end of the budget (exit code 3) keeps what is finished beside the
-    output; the same command goes on.
+    Ctrl-C, a kill or the end of the budget keeps what is finished beside the output; the same
+    command goes on. Exit codes: 0 done, 2 bad input, 3 the budget ended, 130 interrupted.
 
     Example: lossless-inr fit photo.png -o photo.linr
     """
