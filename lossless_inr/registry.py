@@ -184,8 +184,9 @@ def load(kind: str, name: str) -> ModuleType:
         module = f"lossless_inr.{ROOMS[kind]}.{name}"
     else:
         module = f"lossless_inr_plugin_{ROOMS[kind]}_{name}"
-    if module in sys.modules:
-        return sys.modules[module]
+    known = sys.modules.get(module)
+    if known is not None and known.__file__ == str(file):
+        return known
     try:
         with _limited(f"{file}: importing it"):
             if module.startswith("lossless_inr."):

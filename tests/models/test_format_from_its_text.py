@@ -83,8 +83,13 @@ def decode(content):
 
 @pytest.mark.parametrize(
     ("shape", "bits", "kind"),
-    [((13, 9, 3), 8, "image"), ((1, 7, 1), 16, "image"), ((40, 2), 16, "sound"), ((1, 1), 24, "sound")],
-)  # fmt: skip
+    [
+        ((13, 9, 3), 8, "image"),
+        ((1, 7, 1), 16, "image"),
+        ((40, 2), 16, "sound"),
+        ((1, 1), 24, "sound"),
+    ],
+)
 def test_a_decoder_from_the_text_gets_the_samples(shape, bits, kind):
     samples = picture(shape, bits=bits)
     model = fit(samples, bits=bits, kind=kind, tile=7, workers=1)
