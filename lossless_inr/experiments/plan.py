@@ -147,6 +147,11 @@ def plan_fit(
     )
 
 
+def work_of(fit: FitSpec) -> float:
+    """What a fit takes at most, in FLOPs of a SIREN that take as long on a CPU."""
+    return fit.cost * SECONDS_PER_FLOP.get(fit.network, 2.0)
+
+
 @dataclass(frozen=True)
 class Shard:
     """Fits that one process runs one after another."""
@@ -458,9 +463,8 @@ class Plan:
         count = min(count, len(self.all_fits))
         heap: list[tuple[float, int]] = [(0.0, k) for k in range(count)]
         members: list[list[FitSpec]] = [[] for _ in range(count)]
-        work = {f.digest: f.cost * SECONDS_PER_FLOP.get(f.network, 2.0) for f in self.all_fits}
-        for fit in sorted(self.all_fits, key=lambda f: (-work[f.digest], f.digest)):
+        for fit in sorted(self.all_fits, key=lambda f: (-work_of(f), f.digest)):
             load, k = heapq.heappop(heap)
             members[k].append(fit)
-            heapq.heappush(heap, (load + work[fit.digest], k))
+            heapq.heappush(heap, (load + work_of(fit), k))
         return {f"shard{k:03d}": Shard(f"shard{k:03d}", fits) for k, fits in enumerate(members)}
