@@ -27,7 +27,9 @@ import numpy as np
 import pandas as pd
 import psutil
 import soundfile
+import torch
 
+import lossless_inr
 from lossless_inr.models.command import info
 from lossless_inr.signals.readers import read
 
@@ -112,6 +114,20 @@ def kodak(mirror: Path, folder: Path) -> None:
     print(found[["seconds", "peak_mib", "times_raw", "PNG"]].describe().round(2))
 
 
+def alone(samples: np.ndarray) -> dict:
+    """Seconds of the fit itself in one process and thread, start-up and verification left out."""
+    torch.set_num_threads(1)
+    lossless_inr.fit(samples[:16, :16], workers=1)
+    begun = time.perf_counter()
+    lossless_inr.fit(samples, workers=1)
+    seconds = time.perf_counter() - begun
+    pixels = samples.shape[0] * samples.shape[1]
+    return {
+        "alone_seconds": round(seconds, 2),
+        "alone_seconds_per_megapixel": round(seconds / pixels * 1e6, 1),
+    }
+
+
 def scaling(mirror: Path, folder: Path) -> None:
     """Crops of one image, the same content at the centre."""
     samples, _ = read(mirror / "kodak/kodim05.png")
@@ -121,12 +137,8 @@ def scaling(mirror: Path, folder: Path) -> None:
         path = folder / f"{width}x{height}.png"
         crop = np.ascontiguousarray(samples[top : top + height, left : left + width])
         path.write_bytes(imagecodecs.png_encode(crop))
-        rows.append((path.name, lambda path=path: fitted(path, folder)))
-    found = table("scaling", rows)
-    pixels = [int(np.prod([int(s) for s in shape.split("x")[:2]])) for shape in found["shape"]]
-    found["seconds_per_megapixel"] = (found.seconds / pixels * 1e6).round(1)
-    found.to_csv(RESULTS / "models-scaling.csv", index=False)
-    print(found[["file", "tiles", "seconds", "seconds_per_megapixel", "peak_mib"]])
+        rows.append((path.name, lambda path=path, crop=crop: fitted(path, folder) | alone(crop)))
+    print(table("scaling", rows)[["file", "tiles", "seconds", "alone_seconds_per_megapixel"]])
 
 
 def sound(mirror: Path, folder: Path) -> None:

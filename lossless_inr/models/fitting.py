@@ -34,6 +34,8 @@ from lossless_inr.signals.signal import sample_dtype, samples_sha256
 # tiles have more positions than this.
 BATCH = {"cpu": 8, "cuda": 256}
 BATCH_POSITIONS = 1024
+# With so few, starting other processes takes longer than doing their work here.
+FEW_TASKS = 12
 # Their digests fill half of the largest directory that a reader takes.
 MOST_TILES = 200_000
 
@@ -116,7 +118,7 @@ def fit_all(
     def bits_of(task: list[int]) -> int:
         return len(task) * int(np.prod(tiling.tile_shape(task[0]))) * job.bits
 
-    if device.type == "cuda" or workers == 1 or len(tasks) <= 1:
+    if device.type == "cuda" or workers == 1 or len(tasks) <= FEW_TASKS:
 
         def tell(iteration: int, wrong: int) -> None:
             state.iteration, state.wrong_bits = iteration, wrong

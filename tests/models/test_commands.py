@@ -413,7 +413,7 @@ def test_workers_end_when_their_parent_alone_is_killed(tmp_path):
 def test_a_script_without_a_main_guard_fits_on_several_processes(tmp_path):
     script = """
 import numpy, lossless_inr
-samples = numpy.random.default_rng(0).integers(0, 256, (40, 40, 3)).astype(numpy.uint8)
+samples = numpy.random.default_rng(0).integers(0, 256, (112, 112, 3)).astype(numpy.uint8)
 model = lossless_inr.fit(samples, tile=8, workers=2)
 print("equal", bool((model.decode() == samples).all()), model.tiling.tiles)
 """
@@ -421,7 +421,7 @@ print("equal", bool((model.decode() == samples).all()), model.tiling.tiles)
     done = subprocess.run(
         [sys.executable, "mine.py"], cwd=tmp_path, capture_output=True, text=True, timeout=200
     )
-    assert (done.stdout, done.stderr) == ("equal True 25\n", "")
+    assert (done.stdout, done.stderr) == ("equal True 196\n", "")
 
 
 def test_a_disk_that_fills_up_is_told_and_nothing_is_lost(tmp_path):

@@ -91,7 +91,8 @@ def test_what_cannot_be_fitted_is_refused_in_one_line(samples, options, words):
     assert words in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_a_model_is_the_same_bytes_from_one_process_and_from_two():
+def test_a_model_is_the_same_bytes_from_one_process_and_from_two(monkeypatch):
+    monkeypatch.setattr(fitting, "FEW_TASKS", 0)
     samples = picture((20, 20, 3))
     one, two = (lossless_inr.fit(samples, tile=5, workers=n).to_bytes() for n in (1, 2))
     assert one == two
