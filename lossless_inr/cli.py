@@ -218,6 +218,56 @@ def keep(
 
 
 @app.command()
+def export(
+    scale: Annotated[str, typer.Option(help="A scale that was run here.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The archive, *.zip.")],
+    weights: Annotated[bool, typer.Option("--weights", help="With the fitted weights.")] = False,
+    configfile: Annotated[Path, typer.Option(help="Settings.")] = Path("config/config.yaml"),
+) -> None:
+    """Write a finished scale to one self-describing file: records, curves, specs, checksums.
+
+    Example: lossless-inr export --scale miniature -o miniature.zip
+    """
+    from lossless_inr.sharing.archive import export as write
+
+    typer.echo(write(_load_plan({"scale": scale}, configfile), output, weights=weights))
+
+
+@app.command()
+def report(
+    archive: Annotated[Path, typer.Option("--from", help="An archive of `export`.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The page.")] = Path("report.html"),
+) -> None:
+    """Build the whole report of an archive, anybody's; nothing is fitted.
+
+    Example: lossless-inr report --from miniature.zip
+    """
+    from lossless_inr.sharing.archive import report_from
+
+    report_from(archive, output)
+    typer.echo(f"Report: {output}")
+
+
+@app.command()
+def merge(
+    sources: Annotated[
+        list[Path], typer.Argument(help="Archives, results/<scale>, or folders of records.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for records.jsonl.")],
+) -> None:
+    """Join the records of several machines; conflicts are named.
+
+    Example: lossless-inr merge a.zip b.zip -o joined
+    """
+    from lossless_inr.sharing.merge import merge as join
+
+    entries, notes = join(sources, output)
+    for note in notes:
+        typer.echo(note, err=True)
+    typer.echo(f"{len(entries)} records in {output}")
+
+
+@app.command()
 def rerun(
     record: Annotated[Path, typer.Argument(help="A record.json of an earlier run.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the new fit.")] = Path(

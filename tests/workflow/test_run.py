@@ -230,6 +230,28 @@ def test_a_finished_scale_is_kept_without_weights_and_again_with_the_same_bytes(
     assert kept == {path: path.read_bytes() for path in kept}
 
 
+def test_an_archive_gives_the_same_report_elsewhere_without_torch(finished, tmp_path):
+    archive, page = tmp_path / "smoke.zip", tmp_path / "elsewhere/report.html"
+    command = ("-m", "lossless_inr.cli", "export", "--configfile", "config/smoke.yaml")
+    done = finished.python(*command, "--scale", "smoke", "-o", str(archive))
+    assert done.returncode == 0, done.stderr
+    assert "holds samples of " in done.stdout and "public domain (NASA)" in done.stdout
+    code = (
+        "import sys; from pathlib import Path; from lossless_inr.sharing.archive import "
+        f"report_from; report_from(Path({str(archive)!r}), Path({str(page)!r})); "
+        "assert 'torch' not in sys.modules"
+    )
+    done = finished.python("-c", code)
+    assert done.returncode == 0, done.stderr
+    assert page.read_bytes() == (finished.folder / "reports/smoke/report.html").read_bytes()
+
+    joined = tmp_path / "joined"
+    sources = (str(archive), "results/smoke")
+    done = finished.python("-m", "lossless_inr.cli", "merge", *sources, "-o", str(joined))
+    assert done.returncode == 0, done.stderr
+    assert len(read(joined / "records.jsonl")) == len(finished.records())
+
+
 def test_edited_record_is_refused_by_collect(finished):
     name = next(name for name in finished.records() if "/siren-bithead" in name)
     path = finished.folder / name
