@@ -466,6 +466,7 @@ def list_(
     check: Annotated[
         bool, typer.Option("--check", help="Try each network or representation; exit 1 on a fault.")
     ] = False,
+    only: Annotated[list[str] | None, typer.Option(help="Names; default: all.")] = None,
 ) -> None:
     """List what is there, by file name, without importing torch.
 
@@ -486,7 +487,8 @@ def list_(
         raise UserError("--check: networks and representations can be checked")
     if kind in ("networks", "representations"):
         single = kind[:-1]
-        faults = {n: registry.fault(single, n) for n in registry.names(single)}
+        wanted = [registry.check(single, n) for n in only] if only else registry.names(single)
+        faults = {n: registry.fault(single, n) for n in wanted}
         if check:
             from lossless_inr.extend.check import in_own_process
 
@@ -507,6 +509,11 @@ def list_(
         rows = {name: catalog.describe(name) for name in catalog.sets()}
     else:
         rows = {n: e.title for n, e in load_experiments(Path(config.experiments)).items()}
+    if only:
+        for name in only:
+            if name not in rows:
+                raise UserError(f"{kind}: unknown '{name}'{suggest(name, rows)}")
+        rows = {name: rows[name] for name in only}
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
     else:

@@ -95,8 +95,9 @@ def use(plugins: Iterable[str], root: Path = Path(".")) -> None:
 
 
 def _folder(plugin: str, root: Path) -> Path:
-    if (root / plugin).is_dir():
-        folder = (root / plugin).resolve()
+    place = root / Path(plugin).expanduser()
+    if place.is_dir():
+        folder = place.resolve()
         where = "folder"
     else:
         points = {p.name: p.value for p in importlib.metadata.entry_points(group=ENTRY_POINTS)}

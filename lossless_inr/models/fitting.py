@@ -19,7 +19,6 @@ from lossless_inr.engine.loop import OutOfTime
 from lossless_inr.errors import UserError, suggest
 from lossless_inr.fitting import provenance
 from lossless_inr.fitting.fit import choose_device
-from lossless_inr.fitting.recipe import load_recipes
 from lossless_inr.models import format as linr
 from lossless_inr.models import jobs
 from lossless_inr.models.jobs import MARGIN, Job
@@ -228,7 +227,7 @@ def fit(
         raise UserError(f"margin: {margin} is outside 0 to 100")
     if sample_rate is not None and not 1 <= sample_rate <= linr.MOST_RATE:
         raise UserError(f"sample_rate: {sample_rate} is outside 1 to {linr.MOST_RATE}")
-    recipes = load_recipes(jobs.RECIPES)
+    recipes = jobs.recipes()
     if recipe not in recipes:
         raise UserError(f"recipe: unknown '{recipe}'{suggest(recipe, recipes)}")
     samples = np.ascontiguousarray(samples.astype(sample_dtype(bits).newbyteorder("=")))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 
 from lossless_inr import registry
 from lossless_inr.fitting import digests
-from lossless_inr.fitting.recipe import Recipe
+from lossless_inr.fitting.recipe import Recipe, load_recipes
 from lossless_inr.fitting.record import FitSpec
 from lossless_inr.fitting.sizes import paper_ratio_width
 from lossless_inr.models import format as linr
@@ -26,6 +26,12 @@ SMALLEST = (0.5, 0.625, 0.75, 0.875, *FACTORS)
 # |logit| that stored weights must keep: some 1000 times what sums in another order change it by.
 STORED_MARGIN = 0.05
 MARGIN = 1.0
+
+
+@functools.cache
+def recipes() -> dict[str, Recipe]:
+    """The shipped recipes; reading them takes as long as fitting three tiles."""
+    return load_recipes(RECIPES)
 
 
 @dataclass(frozen=True)

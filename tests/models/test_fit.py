@@ -1,5 +1,6 @@
 """Fits of whole signals: exact, the same however they are run, and never lost."""
 
+import itertools
 import math
 import os
 import signal
@@ -17,7 +18,9 @@ import lossless_inr
 from lossless_inr.engine.loop import OutOfTime
 from lossless_inr.errors import UserError
 from lossless_inr.models import fitting, jobs, tiles
+from lossless_inr.models import model as models
 from lossless_inr.models.model import Model
+from lossless_inr.signals.signal import samples_sha256
 
 SETTINGS = [(1, torch.float32), (2, torch.float32), (1, torch.float64)]
 
@@ -245,7 +248,7 @@ def test_the_smallest_network_is_smaller_and_as_exact(monkeypatch):
 def test_attempts_repeat_the_usual_width_once_from_other_weights():
     def job(factors):
         return jobs.Job(
-            (16, 16, 3), 8, 16, "fast", fitting.load_recipes(jobs.RECIPES)["fast"], 1.0, 3, "0",
+            (16, 16, 3), 8, 16, "fast", jobs.recipes()["fast"], 1.0, 3, "0",
             factors=factors,
         )  # fmt: skip
 
@@ -266,3 +269,34 @@ def test_weights_of_eight_bits_are_repaired_where_rounding_alone_is_not_exact(mo
     assert storages[1].get("int8", 0) > storages[0].get("int8", 0)
     assert repaired.header.margin >= jobs.STORED_MARGIN
     exact(repaired, samples)
+
+
+def kinds_of_signals():
+    """Twenty signals: photographs, noise, ramps and sounds of several depths."""
+    coffee = data.coffee()
+    for k in range(8):
+        yield coffee[20 * k : 20 * k + 12, 30 * k : 30 * k + 17], "image", 8
+    for k in range(4):
+        yield picture((9 + k, 11, 1 + k % 4), bits=16, seed=k), "image", 16
+    ramp = np.arange(300, dtype=np.uint16)
+    for k in range(4):
+        yield (ramp * (k + 1) % 4096).reshape(15, 20, 1), "image", 12
+    for k in range(4):
+        wave = 2**22 * np.sin(np.arange(150 + k) / (3 + k)) + 2**23
+        yield wave.astype(np.uint32)[:, None], "sound", 24
+
+
+def test_twenty_models_decode_to_the_same_samples_under_every_setting(monkeypatch):
+    digests = []
+    for samples, kind, bits in kinds_of_signals():
+        made = lossless_inr.fit(samples, kind=kind, bits=bits, tile=10, workers=1)
+        again = Model.from_bytes(made.to_bytes())
+        found = set()
+        for (threads, dtype), rows, together in itertools.product(SETTINGS, (7, 16384), (1, 32)):
+            torch.set_num_threads(threads)
+            monkeypatch.setattr(models, "SLICE_ROWS", rows)
+            monkeypatch.setattr(models, "TILES_AT_ONCE", together)
+            found.add(samples_sha256(again.decode(dtype=dtype), bits))
+        assert found == {samples_sha256(samples, bits)}
+        digests.append(found.pop())
+    assert len(set(digests)) == 20
