@@ -81,12 +81,9 @@ def image_codecs(shape: tuple[int, ...], bits: int) -> dict[str, Codec]:
         )
 
     found = {"PNG": codec(lambda s: ic.png_encode(s, level=9), ic.png_decode)}
-    if bits == 8 and channels in (3, 4) and max(height, width) <= MOST_WEBP_SIDE:
-        # `exact` keeps colours where alpha is 0.
-        found["WebP"] = codec(
-            lambda s: ic.webp_encode(s, lossless=True, exact=True),
-            lambda code: ic.webp_decode(code, hasalpha=channels == 4),
-        )
+    # WebP drops colours where alpha is 0, and its grey is stored as RGB.
+    if bits == 8 and channels == 3 and max(height, width) <= MOST_WEBP_SIDE:
+        found["WebP"] = codec(lambda s: ic.webp_encode(s, lossless=True), ic.webp_decode)
     found["JPEG XL"] = codec(lambda s: ic.jpegxl_encode(s, lossless=True), ic.jpegxl_decode)
     if channels in (1, 3):
         found["JPEG-LS"] = codec(lambda s: ic.jpegls_encode(s, level=0), ic.jpegls_decode)

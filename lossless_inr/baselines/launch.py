@@ -7,8 +7,8 @@ earlier one failed. The exit code is always 0, so that a broken program becomes 
 instead of the end of the workflow. Standard library only: the program's own environment, e.g. of
 conda, may be active.
 
-With `--build FILE LIMIT program ...`, the command makes FILE (a compiler); where that fails, FILE becomes a script that
-says why and fails.
+With `--build FILE LIMIT program ...`, the command makes FILE (a compiler); where that fails, FILE
+becomes a script that says why and fails.
 """
 
 from __future__ import annotations
@@ -104,6 +104,7 @@ def build(target: Path, limit: float, command: list[str]) -> None:
 
 def main(arguments: list[str]) -> None:
     """Command line, see the module's docstring."""
+
     def ended(*_):
         raise KeyboardInterrupt
 

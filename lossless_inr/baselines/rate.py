@@ -16,7 +16,6 @@ COLUMNS = [
 ]  # fmt: skip
 
 
-
 def weights_size(path: Path) -> tuple[int, int] | None:
     """Bytes of saved weights, plain and by Zstandard; None where there is no such file.
 

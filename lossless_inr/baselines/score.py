@@ -130,7 +130,9 @@ def score(folder: Path, program: str, signal: Signal) -> list[Score]:
             places = {_name(place): place for place in inside}
     except UserError as error:
         return [Score(**facts, status="failed", reason=str(error))]
-    return [_score_place(place, facts | {"variant": name}, signal) for name, place in places.items()]
+    return [
+        _score_place(place, facts | {"variant": name}, signal) for name, place in places.items()
+    ]
 
 
 def unusable(program: str, signal: Signal, reason: str) -> Score:
@@ -220,7 +222,9 @@ def _reconstruction(place: Path, signal: Signal) -> np.ndarray:
         raise UserError(f"wrote no reconstruction ({RAW} or {ARRAY})")
     top = int(decoded.max())
     if top >= 2**signal.bits:
-        raise UserError(f"reconstruction holds {top}; {signal.bits} bits end at {2**signal.bits - 1}")
+        raise UserError(
+            f"reconstruction holds {top}; {signal.bits} bits end at {2**signal.bits - 1}"
+        )
     return decoded
 
 
@@ -260,9 +264,7 @@ def _seconds(place: Path, steps: list[dict], code_bytes: int | None) -> dict:
         if code_bytes is None:
             raise UserError(f"claims a code of {claimed:g} bytes but wrote no file '{CODE}'")
         if claimed < code_bytes:
-            raise UserError(
-                f"claims a code of {claimed:g} bytes, but its file has {code_bytes:,}"
-            )
+            raise UserError(f"claims a code of {claimed:g} bytes, but its file has {code_bytes:,}")
     took = {one["step"]: one["seconds"] for one in steps}
     own = {name: claims[name] for name in KNOWN_CLAIMS[1:] if name in claims}
     if own:
@@ -287,7 +289,9 @@ def _claims(place: Path) -> dict[str, float]:
         raise UserError(f"{CLAIMS} is not a JSON object") from None
     for name, value in claims.items():
         if name not in KNOWN_CLAIMS:
-            raise UserError(f"{CLAIMS}: unknown key {name!r:.40} (known: {', '.join(KNOWN_CLAIMS)})")
+            raise UserError(
+                f"{CLAIMS}: unknown key {name!r:.40} (known: {', '.join(KNOWN_CLAIMS)})"
+            )
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise UserError(f"{CLAIMS}: {name} is no number")
         if not math.isfinite(value) or value < 0:

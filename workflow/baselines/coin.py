@@ -16,74 +16,69 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import nn
 
 # The smallest network of the paper's Kodak experiments; omega_0 as there.
 WIDTH, LAYERS, OMEGA = 20, 5, 30.0
 RATE = 2e-4
 
 
-class Sine(nn.Module):
-    def __init__(self, inputs, outputs, first=False):
-        super().__init__()
-        self.linear = nn.Linear(inputs, outputs)
-        bound = 1 / inputs if first else math.sqrt(6 / inputs) / OMEGA
-        nn.init.uniform_(self.linear.weight, -bound, bound)
-        nn.init.uniform_(self.linear.bias, -bound, bound)
-
-    def forward(self, x):
-        return torch.sin(OMEGA * self.linear(x))
+def sizes(facts):
+    """(inputs, outputs) of each layer."""
+    inputs, outputs = len(facts["shape"]) - 1, facts["shape"][-1]
+    return [(inputs, WIDTH), *[(WIDTH, WIDTH)] * (LAYERS - 1), (WIDTH, outputs)]
 
 
-def network(axes, channels):
-    torch.manual_seed(0)
-    hidden = [Sine(axes if k == 0 else WIDTH, WIDTH, first=k == 0) for k in range(LAYERS)]
-    last = nn.Linear(WIDTH, channels)
-    bound = math.sqrt(6 / WIDTH) / OMEGA
-    nn.init.uniform_(last.weight, -bound, bound)
-    nn.init.uniform_(last.bias, -bound, bound)
-    return nn.Sequential(*hidden, last)
-
-
-def coordinates(shape):
-    axes = [torch.linspace(-1, 1, size) for size in shape[:-1]]
-    return torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(axes))
+def coordinates(facts):
+    axes = [np.linspace(-1, 1, size) for size in facts["shape"][:-1]]
+    return np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(axes))
 
 
 def encode(raw, facts, code, iterations):
-    shape, top = facts["shape"], 2 ** facts["bits"] - 1
-    samples = np.fromfile(raw, facts["dtype"]).astype(np.float64) / top
-    target = torch.tensor(samples, dtype=torch.float32).reshape(-1, shape[-1])
-    where = coordinates(shape)
-    model = network(where.shape[-1], shape[-1])
-    optimiser = torch.optim.Adam(model.parameters(), lr=RATE)
-    best, kept = math.inf, None
+    import torch
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    parameters = []
+    for k, (inputs, outputs) in enumerate(sizes(facts)):
+        bound = 1 / inputs if k == 0 else math.sqrt(6 / inputs) / OMEGA
+        for shape in ((outputs, inputs), (outputs,)):
+            parameters.append(torch.empty(shape).uniform_(-bound, bound).requires_grad_())
+
+    def network(values):
+        for k in range(0, len(parameters), 2):
+            values = torch.nn.functional.linear(values, parameters[k], parameters[k + 1])
+            if k < len(parameters) - 2:
+                values = torch.sin(OMEGA * values)
+        return values
+
+    samples = np.fromfile(raw, facts["dtype"]).reshape(-1, facts["shape"][-1])
+    target = torch.tensor(samples / (2 ** facts["bits"] - 1), dtype=torch.float32)
+    where = torch.tensor(coordinates(facts), dtype=torch.float32)
+    optimiser = torch.optim.Adam(parameters, lr=RATE)
+    best = math.inf
     for _ in range(iterations):
-        loss = ((model(where) - target) ** 2).mean()
+        loss = ((network(where) - target) ** 2).mean()
         if loss.item() < best:
-            best = loss.item()
-            kept = [p.detach().clone() for p in model.parameters()]
+            best, kept = loss.item(), [p.detach().clone() for p in parameters]
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    weights = torch.cat([p.reshape(-1) for p in kept]).to(torch.float16)
-    weights.numpy().astype("<f2").tofile(code)
+    torch.cat([p.reshape(-1) for p in kept]).numpy().astype("<f2").tofile(code)
 
 
 def decode(code, facts, reconstruction):
-    shape, top = facts["shape"], 2 ** facts["bits"] - 1
-    where = coordinates(shape)
-    model = network(where.shape[-1], shape[-1])
-    weights = torch.tensor(np.fromfile(code, "<f2").astype(np.float32))
-    nn.utils.vector_to_parameters(weights, model.parameters())
-    with torch.no_grad():
-        values = model(where).double().clamp(0, 1).mul(top).round().numpy()
-    values.reshape(shape).astype(facts["dtype"]).tofile(reconstruction)
+    """In NumPy: the decoder needs no PyTorch."""
+    weights, values = np.fromfile(code, "<f2").astype(np.float64), coordinates(facts)
+    for k, (inputs, outputs) in enumerate(sizes(facts)):
+        matrix, bias, weights = np.split(weights, [inputs * outputs, (inputs + 1) * outputs])
+        values = values @ matrix.reshape(outputs, inputs).T + bias
+        if k < LAYERS:
+            values = np.sin(OMEGA * values)
+    top = 2 ** facts["bits"] - 1
+    np.rint(values.clip(0, 1) * top).astype(facts["dtype"]).tofile(reconstruction)
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
     step, first, told, target, *rest = sys.argv[1:]
     facts = json.loads(Path(told).read_text())
     if step == "encode":

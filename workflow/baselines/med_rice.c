@@ -5,8 +5,8 @@
  *
  * Predictor: Weinberger, Seroussi, Sapiro, "The LOCO-I lossless image compression algorithm", IEEE
  * TIP 2000 (median of left, above, left + above - corner). The Rice parameter follows the running
- * mean of the residuals, for each channel. CODE begins with height, width, channels (u32, little-endian)
- * and the bit depth (one byte). A sound is an image of one row.
+ * mean of the residuals, for each channel. CODE begins with height, width, channels (u32,
+ * little-endian) and the bit depth (one byte). A sound is an image of one row.
  */
 #include <stdint.h>
 #include <stdio.h>

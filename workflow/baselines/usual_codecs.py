@@ -1,6 +1,6 @@
 """Usual lossless codecs on one signal: a folder each, with its code, decoding and seconds.
 
-    python usual_codecs.py SAMPLES.raw FACTS.json FOLDER
+python usual_codecs.py SAMPLES.raw FACTS.json FOLDER
 """
 
 import json
