@@ -43,6 +43,8 @@ SECONDS_PER_FLOP = {
 NOTHING = "nothing"
 # What the representations are tested for.
 MAX_FITTED_BITS = 16
+# Outside programs: one file of rules each.
+BASELINES = Path("workflow/rules/baselines")
 
 
 def plain_fits(fits: list[FitSpec], cells: dict[str, str], sets: dict[str, str]) -> list[dict]:
@@ -197,6 +199,8 @@ class Plan:
         Number of fits per experiment, before a partial plan drops those without a record.
     planned_fits : dict of str to list of dict
         The fits counted there, as plain data (see `plain_fits`).
+    baselines : dict of str to list of str
+        Outside program -> signals that it runs on.
     """
 
     def __init__(self, config: Config, root: Path = Path(".")):
@@ -218,6 +222,8 @@ class Plan:
         self.fits: dict[str, list[FitSpec]] = {}
         self.cells: dict[str, dict[str, str]] = {}
         self.left_out: set[str] = set()
+        self._known_baselines = sorted(p.stem for p in (root / BASELINES).glob("*.smk"))
+        asked: dict[str, list[str]] = {}
         self._store = Store(self.catalog, config.fetch.mirror or None)
         for name, experiment in self.experiments.items():
             content = experiment.at(self.scale)
@@ -227,6 +233,7 @@ class Plan:
                 content = self._extended(experiment.scales[content.extends], content, where)
             if isinstance(content, ExperimentScale):
                 self.fits[name], self.cells[name] = self._expand(content, where)
+                asked[name] = self._baselines(content.baselines, where)
                 self._check_beside(experiment, f"{config.experiments}/{name}.yaml")
         for name, experiment in self.experiments.items():
             if self.scale in experiment.select:
@@ -246,6 +253,25 @@ class Plan:
         }
         if config.partial:
             self._keep_finished(root / "results" / self.scale)
+        self.baselines: dict[str, list[str]] = {}
+        for name, programs in asked.items():
+            for program in programs:
+                known = self.baselines.setdefault(program, [])
+                known += dict.fromkeys(
+                    fit.signal for fit in self.fits.get(name, []) if fit.signal not in known
+                )
+
+    def _baselines(self, names: str | list[str], where: str) -> list[str]:
+        """Outside programs by name."""
+        if names == "all":
+            return self._known_baselines
+        for name in as_list(names):
+            if name not in self._known_baselines:
+                raise UserError(
+                    f"{where}.baselines: no file {BASELINES}/{name}.smk"
+                    f"{suggest(name, self._known_baselines)}"
+                )
+        return as_list(names)
 
     def _printed_sets(self, name: str) -> dict[str, str]:
         experiment = self.experiments[name]

@@ -25,6 +25,7 @@ def _distinct(value: str | list[str]) -> str | list[str]:
 
 
 NameList = Annotated[Names, AfterValidator(_distinct)]
+Baselines = Annotated[str | list[str], AfterValidator(_distinct)]
 
 
 class FitConfig(Strict):
@@ -101,12 +102,15 @@ class ExperimentScale(Strict):
     """What an experiment fits at one scale; `all` in a block's `signals` means `signals`.
 
     A signal may be written as `kodak/32x32/kodim05 | skimage/32x32/coffee`: the first whose file
-    is here or in the mirror, else the last; `| nothing` leaves it out instead.
+    is here or in the mirror, else the last; `| nothing` leaves it out instead. `baselines` are
+    outside programs that run on the signals of its fits: names of files in
+    `workflow/rules/baselines`, or `all`.
     """
 
     shape: Shape = Shape()
     signals: Annotated[list[str], Field(min_length=1), AfterValidator(_distinct)]
     fits: Annotated[list[FitBlock], Field(min_length=1)]
+    baselines: Baselines = []
 
 
 class Extension(Strict):

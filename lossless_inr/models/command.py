@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bars
 
+from lossless_inr.codecs import flac, image_codecs, zlib_size, zstd_size
 from lossless_inr.errors import UserError
 from lossless_inr.files import refusal
 from lossless_inr.models import files
@@ -223,39 +224,17 @@ def codec_share(given: files.Source) -> str:
 
 def codecs(given: files.Source) -> dict:
     """Codecs that can hold the samples: name -> function that returns the encoded bytes."""
-    import imagecodecs
-
     samples = np.ascontiguousarray(given.samples)
-    flat = samples[..., 0] if samples.shape[-1] == 1 else samples
+
+    def bytes_by(codec):
+        return lambda: len(codec.encode(samples))
+
+    zlib = {"zlib": lambda: zlib_size(samples.tobytes())}
     if given.kind == "sound":
-        return {"FLAC": lambda: _flac_bytes(given)} | {
-            "zlib": lambda: len(imagecodecs.zlib_encode(samples.tobytes(), level=9))
-        }
-    found = {}
-    if samples.shape[-1] <= 4:
-        found["PNG"] = lambda: len(imagecodecs.png_encode(flat, level=9))
-        if given.bits == 8 and samples.shape[-1] in (3, 4) and max(samples.shape[:2]) <= 16383:
-            found["WebP"] = lambda: len(imagecodecs.webp_encode(flat, lossless=True))
-        found["JPEG XL"] = lambda: len(imagecodecs.jpegxl_encode(flat, lossless=True))
-    return found or {"zlib": lambda: len(imagecodecs.zlib_encode(samples.tobytes(), level=9))}
-
-
-def _flac_bytes(given: files.Source) -> int:
-    import io
-
-    import soundfile
-
-    held = given.bits in (16, 24) and given.samples.shape[-1] <= 8
-    if not held or (given.sample_rate or 1) > files.MOST_FLAC_RATE:
-        import imagecodecs
-
-        return len(imagecodecs.zlib_encode(given.samples.tobytes(), level=9))
-    file = io.BytesIO()
-    soundfile.write(
-        file, files.pcm(given.samples, given.bits), given.sample_rate or 44_100, format="FLAC",
-        subtype=files.SUBTYPES[given.bits], compression_level=1.0,
-    )  # fmt: skip
-    return len(file.getvalue())
+        codec = flac(samples.shape, given.bits, given.sample_rate)
+        return ({"FLAC": bytes_by(codec)} if codec else {}) | zlib
+    found = image_codecs(samples.shape, given.bits)
+    return {name: bytes_by(codec) for name, codec in found.items()} or zlib
 
 
 def _range(text: str, size: int, what: str) -> slice:
@@ -371,9 +350,7 @@ def info(path: Path) -> dict:
         for group in model.weights
         for tensor in group.values()
     )
-    import imagecodecs
-
-    coded = len(imagecodecs.zstd_encode(stored, level=9))
+    coded = zstd_size(stored)
     storages: dict[str, int] = {}
     for group in header.groups:
         storages[group.storage] = storages.get(group.storage, 0) + len(group.tiles)

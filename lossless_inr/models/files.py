@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lossless_inr.codecs import MOST_FLAC_RATE, SUBTYPES, pcm
 from lossless_inr.errors import UserError
 from lossless_inr.files import refusal, replacing
 from lossless_inr.signals.readers import READERS, has_palette, read
@@ -17,9 +18,6 @@ from lossless_inr.signals.signal import sample_dtype
 
 IMAGES, SOUNDS = (".png", ".tif", ".tiff"), (".wav", ".flac")
 WRITTEN = (*IMAGES, *SOUNDS, ".npy")
-MOST_FLAC_RATE = 655_350
-# libsndfile's names of integer formats.
-SUBTYPES = {8: "PCM_U8", 16: "PCM_16", 24: "PCM_24"}
 
 
 @dataclass(frozen=True)
@@ -248,10 +246,3 @@ def _write_sound(path: Path, samples: np.ndarray, bits: int, rate: int) -> None:
     soundfile.write(file, pcm(samples, bits), rate, subtype=SUBTYPES[bits], format=form)
     with replacing(path) as target:
         target.write(file.getbuffer())
-
-
-def pcm(samples: np.ndarray, bits: int) -> np.ndarray:
-    """Offset binary as libsndfile takes it: the upper bits of int16, or of int32 above 16 bits."""
-    kind = np.int16 if bits <= 16 else np.int32
-    centred = samples.astype(np.int64) - 2 ** (bits - 1)
-    return (centred << (8 * kind().itemsize - bits)).astype(kind)

@@ -80,7 +80,7 @@ def export(plan: Plan, output: Path, *, root: Path = Path("."), weights: bool = 
         )
     with tempfile.TemporaryDirectory() as temporary:
         bag = Path(temporary) / "bag"
-        _copy(results, bag / "results", ["fits.parquet"])
+        _copy(results, bag / "results", ["fits.parquet", "rate.parquet", "scores.jsonl"])
         for part in ("tables", "figures"):
             found = sorted((results / part).glob("*"))
             _copy(results, bag / "results", [f"{part}/{path.name}" for path in found])
