@@ -1,5 +1,6 @@
 """The programs that come with the suite, run as the workflow runs them."""
 
+import itertools
 import json
 import shutil
 import subprocess
@@ -117,7 +118,7 @@ def test_coin_learns_and_its_code_is_its_weights_in_half_precision(tmp_path):
         errors.append(np.mean((decoded - smooth.reshape(-1)) ** 2))
     assert errors[1] < errors[0] / 4
     layers = [2, 20, 20, 20, 20, 20, 3]
-    weights = sum((a + 1) * b for a, b in zip(layers, layers[1:], strict=False))
+    weights = sum((a + 1) * b for a, b in itertools.pairwise(layers))
     assert code.stat().st_size == 2 * weights
 
 

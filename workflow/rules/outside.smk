@@ -36,6 +36,7 @@ def answers(scale):
 # Programs whose file cannot be used, and why: they become failed rows like any other.
 FAULTY = {}
 for one in PLAN.baselines:
+    depth = len(workflow.included_stack)
     try:
         # What `include:` does; as a call, so that it may fail.
         workflow.include(f"baselines/{one}.smk", overwrite_default_target=True)
@@ -46,6 +47,7 @@ for one in PLAN.baselines:
                 f"{one}.smk: its shell command must start programs with {{params.run}}"
             )
     except Exception as error:
+        del workflow.included_stack[depth:]  # relative includes start from its top
         FAULTY[one] = f"{one}.smk: {type(error).__name__}: {error}"
 
 
