@@ -459,6 +459,34 @@ def data(
     fetch_and_prepare(dataset, mirror=mirror, sizes=size, only=only)
 
 
+@app.command()
+def regress(
+    quick: Annotated[bool, typer.Option("--quick", help="The quick part, under a minute.")] = False,
+    accept: Annotated[
+        str | None, typer.Option(help="Why what is measured becomes the baseline.")
+    ] = None,
+    part: Annotated[
+        list[str] | None, typer.Option(help="facts, traces or fits; default: all.")
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, max=256, help="CPU threads.")] = 1,
+    baseline: Annotated[Path, typer.Option(help="Accepted numbers.")] = Path("benchmarks/baseline"),
+    report: Annotated[Path, typer.Option(help="For report.md and junit.xml.")] = Path(
+        "reports/regress"
+    ),
+) -> None:
+    """Compare small fits of every method with the accepted ones; exit with 1 if any is worse.
+
+    Example: lossless-inr regress --quick
+    """
+    from lossless_inr.regress.command import gate
+
+    parts = tuple(part) if part else ("facts", "traces", "fits")
+    passed = gate(
+        quick=quick, accept=accept, parts=parts, threads=threads, folder=baseline, report=report
+    )
+    raise typer.Exit(0 if passed else 1)
+
+
 @app.command("list")
 def list_(
     kind: Annotated[str, typer.Argument(help=" | ".join(KINDS))],
