@@ -60,6 +60,19 @@ test: .venv/installed-dev  ## the whole test suite
 bench-engine: .venv/installed  ## ladder of speed-ups over the published loop; half an hour (FULL=1 adds GPU cases)
 	@$(BIN)/python benchmarks/bench_engine.py $(ARGS)
 
+.PHONY: regress regress-quick regress-accept regress-power
+regress: .venv/installed  ## compare small fits of every method with benchmarks/baseline; fails if any is worse
+	@$(BIN)/python -m lossless_inr.cli regress $(ARGS)
+
+regress-quick: .venv/installed  ## the part of it that takes under a minute
+	@$(BIN)/python -m lossless_inr.cli regress --quick $(ARGS)
+
+regress-accept: .venv/installed  ## make what is measured now the baseline: make regress-accept REASON="why"
+	@$(BIN)/python -m lossless_inr.cli regress --accept "$(REASON)" $(ARGS)
+
+regress-power: .venv/installed-dev  ## plant faults and print which rows of the gate catch them; minutes
+	@$(BIN)/python -m pytest -m power tests/regress/test_power.py -s $(ARGS)
+
 lint: .venv/installed-dev  ## ruff and snakefmt
 	@$(BIN)/python -m ruff check .
 	@$(BIN)/python -m ruff format --check .
