@@ -1,6 +1,7 @@
 # Table of contents of the workflow: settings, then one file of rules per stage.
 #
 #   prepare -> fit (in shards) -> verify -> collect -> table, figure -> report
+#   prepare -> outside programs (one file each in workflow/rules/baselines) -> score -> rate
 #
 # `make quick` calls it through `lossless-inr run`; plain `snakemake` works as well.
 from snakemake.utils import min_version
@@ -14,6 +15,7 @@ configfile: "config/config.yaml"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/fit.smk"
+include: "workflow/rules/outside.smk"
 include: "workflow/rules/collect.smk"
 include: "workflow/rules/report.smk"
 

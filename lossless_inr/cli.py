@@ -24,6 +24,7 @@ app = typer.Typer(
 
 INTERRUPTED = 130
 OUT_OF_TIME = 3
+NEW = ("network", "representation", "recipe", "signal-set", "experiment")
 KINDS = ("networks", "representations", "recipes", "signals", "datasets", "experiments")
 
 
@@ -217,6 +218,56 @@ def keep(
 
 
 @app.command()
+def export(
+    scale: Annotated[str, typer.Option(help="A scale that was run here.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The archive, *.zip.")],
+    weights: Annotated[bool, typer.Option("--weights", help="With the fitted weights.")] = False,
+    configfile: Annotated[Path, typer.Option(help="Settings.")] = Path("config/config.yaml"),
+) -> None:
+    """Write a finished scale to one self-describing file: records, curves, specs, checksums.
+
+    Example: lossless-inr export --scale miniature -o miniature.zip
+    """
+    from lossless_inr.sharing.archive import export as write
+
+    typer.echo(write(_load_plan({"scale": scale}, configfile), output, weights=weights))
+
+
+@app.command()
+def report(
+    archive: Annotated[Path, typer.Option("--from", help="An archive of `export`.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The page.")] = Path("report.html"),
+) -> None:
+    """Build the whole report of an archive, anybody's; nothing is fitted.
+
+    Example: lossless-inr report --from miniature.zip
+    """
+    from lossless_inr.sharing.archive import report_from
+
+    report_from(archive, output)
+    typer.echo(f"Report: {output}")
+
+
+@app.command()
+def merge(
+    sources: Annotated[
+        list[Path], typer.Argument(help="Archives, results/<scale>, or folders of records.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for records.jsonl.")],
+) -> None:
+    """Join the records of several machines; conflicts are named.
+
+    Example: lossless-inr merge a.zip b.zip -o joined
+    """
+    from lossless_inr.sharing.merge import merge as join
+
+    entries, notes = join(sources, output)
+    for note in notes:
+        typer.echo(note, err=True)
+    typer.echo(f"{len(entries)} records in {output}")
+
+
+@app.command()
 def rerun(
     record: Annotated[Path, typer.Argument(help="A record.json of an earlier run.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the new fit.")] = Path(
@@ -276,8 +327,8 @@ def fit(
 ) -> None:
     """Fit your own image or sound losslessly; the file is verified before it counts.
 
-    Ctrl-C, a kill or the end of the budget (exit code 3) keeps what is finished beside the
-    output; the same command goes on.
+    Ctrl-C, a kill or the end of the budget keeps what is finished beside the output; the same
+    command goes on. Exit codes: 0 done, 2 bad input, 3 the budget ended, 130 interrupted.
 
     Example: lossless-inr fit photo.png -o photo.linr
     """
@@ -440,8 +491,16 @@ def regress(
 def list_(
     kind: Annotated[str, typer.Argument(help=" | ".join(KINDS))],
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Try each network or representation; exit 1 on a fault.")
+    ] = False,
+    only: Annotated[list[str] | None, typer.Option(help="Names; default: all.")] = None,
 ) -> None:
-    """List what is there, by file name, without importing torch."""
+    """List what is there, by file name, without importing torch.
+
+    With --check, each network or representation is tried against the contract of its kind, in a
+    process of its own with a time limit.
+    """
     from lossless_inr import registry
     from lossless_inr.datasets.catalog import Catalog
     from lossless_inr.experiments.spec import Config, load_experiments
@@ -451,9 +510,21 @@ def list_(
     if kind not in KINDS:
         raise UserError(f"unknown kind '{kind}'{suggest(kind, KINDS)}")
     config = load(Config, Path("config/config.yaml"))
+    registry.use(config.plugins)
+    if check and kind not in ("networks", "representations"):
+        raise UserError("--check: networks and representations can be checked")
     if kind in ("networks", "representations"):
         single = kind[:-1]
-        rows = {n: registry.describe(single, n)["label"] for n in registry.names(single)}
+        wanted = [registry.check(single, n) for n in only] if only else registry.names(single)
+        faults = {n: registry.fault(single, n) for n in wanted}
+        if check:
+            from lossless_inr.extend.check import in_own_process
+
+            faults = {n: in_own_process(single, n) for n in faults}
+        rows = {
+            n: f"not usable: {fault}" if fault else registry.describe(single, n).label
+            for n, fault in faults.items()
+        }
     elif kind == "recipes":
         rows = {
             n: f"for {', '.join(r.applies_to)}" for n, r in load_recipes(config.recipes).items()
@@ -466,12 +537,39 @@ def list_(
         rows = {name: catalog.describe(name) for name in catalog.sets()}
     else:
         rows = {n: e.title for n, e in load_experiments(Path(config.experiments)).items()}
+    if only:
+        for name in only:
+            if name not in rows:
+                raise UserError(f"{kind}: unknown '{name}'{suggest(name, rows)}")
+        rows = {name: rows[name] for name in only}
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
     else:
         width = max(map(len, rows), default=0)
         for name, text in rows.items():
             typer.echo(f"{name:{width}s}  {text}")
+    if check and any(faults.values()):
+        raise typer.Exit(1)
+
+
+@app.command()
+def new(
+    kind: Annotated[str, typer.Argument(help=" | ".join(NEW))],
+    name: Annotated[str, typer.Argument(help="Becomes the file's name.")],
+    folder: Annotated[
+        Path | None, typer.Option(help="A plug-in folder of your own, for networks and forms.")
+    ] = None,
+) -> None:
+    """Write a working, commented file to start from; nothing else has to be edited.
+
+    Example: lossless-inr new network triangle
+    """
+    from lossless_inr.experiments.spec import Config
+    from lossless_inr.extend.new import create
+    from lossless_inr.schema import load
+
+    config = load(Config, Path("config/config.yaml"))
+    typer.echo(create(kind, name, config=config, folder=folder))
 
 
 def main() -> None:

@@ -25,6 +25,9 @@ def replacing(target: Path, mode: str = "wb", **options) -> Iterator[IO]:
     try:
         with open(partial, mode, **options) as file:
             yield file
+            # A power cut after the renaming must not leave an empty file of this name.
+            file.flush()
+            os.fsync(file.fileno())
         partial.replace(target)
     except BaseException:
         partial.unlink(missing_ok=True)

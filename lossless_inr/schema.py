@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 import typing
 from pathlib import Path
 from typing import Any, TypeVar
@@ -83,7 +84,11 @@ def validate(model: type[ModelT], data: Any, where: str) -> ModelT:
             hint = suggest(location[-1], _known_keys(model, location))
             raise UserError(f"{where}: unknown key '{key}'{hint}") from None
         message = problem["msg"].removeprefix("Value error, ")
-        given = "" if isinstance(problem["input"], dict) else f" (found {problem['input']!r})"
+        given = (
+            ""
+            if isinstance(problem["input"], dict)
+            else f" (found {reprlib.repr(problem['input'])})"
+        )
         raise UserError(f"{where}: {key + ': ' if key else ''}{message}{given}") from None
 
 

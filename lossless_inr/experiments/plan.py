@@ -22,6 +22,7 @@ from lossless_inr.experiments.spec import (
     Shape,
     as_list,
     load_experiments,
+    methods,
 )
 from lossless_inr.fitting import digests
 from lossless_inr.fitting.forms import check_parameters, passes_per_iteration
@@ -33,10 +34,17 @@ LOG = logging.getLogger(__name__)
 # Shards, where the config leaves their number open: each costs about 3 s to start, and the last
 # ones leave cores idle.
 FEWEST_SHARDS, FITS_PER_SHARD = 4, 20
+# Seconds per FLOP with SIREN's as 1, of miniature's records on a CPU: shards end about together.
+SECONDS_PER_FLOP = {
+    **{"siren": 1.0, "finer": 1.9, "gauss": 3.2, "wire": 1.4, "relu_pe": 1.7, "tanh_pe": 2.0},
+    **{"diner": 1.7, "instant_ngp": 11.0},
+}
 # `kodak/32x32/kodim05 | nothing`: left out where its file is not here.
 NOTHING = "nothing"
 # What the representations are tested for.
 MAX_FITTED_BITS = 16
+# Outside programs: one file of rules each.
+BASELINES = Path("workflow/rules/baselines")
 
 
 def plain_fits(fits: list[FitSpec], cells: dict[str, str], sets: dict[str, str]) -> list[dict]:
@@ -59,7 +67,7 @@ def plain_fits(fits: list[FitSpec], cells: dict[str, str], sets: dict[str, str])
 
 def own_shape(network: str) -> Shape | None:
     """The size that a network's authors give it, if its file has one."""
-    shape = registry.describe("network", network)["shape"]
+    shape = registry.describe("network", network).shape
     return Shape(**shape) if shape else None
 
 
@@ -100,7 +108,7 @@ def plan_fit(
             f"{MAX_FITTED_BITS} bits"
         )
     parameters = {
-        kind: registry.describe(kind, name)["parameters"] | (given or {})
+        kind: registry.describe(kind, name).parameters | (given or {})
         for kind, name, given in (
             ("network", network, network_parameters),
             ("representation", representation, representation_parameters),
@@ -139,6 +147,11 @@ def plan_fit(
         iterations=iterations,
         seed=seed,
     )
+
+
+def work_of(fit: FitSpec) -> float:
+    """What a fit takes at most, in FLOPs of a SIREN that take as long on a CPU."""
+    return fit.cost * SECONDS_PER_FLOP.get(fit.network, 2.0)
 
 
 @dataclass(frozen=True)
@@ -186,10 +199,15 @@ class Plan:
         Number of fits per experiment, before a partial plan drops those without a record.
     planned_fits : dict of str to list of dict
         The fits counted there, as plain data (see `plain_fits`).
+    baselines : dict of str to list of str
+        Outside program -> signals that it runs on.
     """
 
     def __init__(self, config: Config, root: Path = Path(".")):
         self.config, self.scale = config, config.scale
+        registry.use(config.plugins, root)
+        for line in registry.faults():
+            LOG.warning("%s; left out of 'all'", line)
         self.catalog = Catalog(root / config.datasets, root)
         self.recipes = load_recipes(root / config.recipes)
         every = load_experiments(root / config.experiments)
@@ -204,6 +222,8 @@ class Plan:
         self.fits: dict[str, list[FitSpec]] = {}
         self.cells: dict[str, dict[str, str]] = {}
         self.left_out: set[str] = set()
+        self._known_baselines = sorted(p.stem for p in (root / BASELINES).glob("*.smk"))
+        asked: dict[str, list[str]] = {}
         self._store = Store(self.catalog, config.fetch.mirror or None)
         for name, experiment in self.experiments.items():
             content = experiment.at(self.scale)
@@ -213,6 +233,7 @@ class Plan:
                 content = self._extended(experiment.scales[content.extends], content, where)
             if isinstance(content, ExperimentScale):
                 self.fits[name], self.cells[name] = self._expand(content, where)
+                asked[name] = self._baselines(content.baselines, where)
                 self._check_beside(experiment, f"{config.experiments}/{name}.yaml")
         for name, experiment in self.experiments.items():
             if self.scale in experiment.select:
@@ -232,6 +253,25 @@ class Plan:
         }
         if config.partial:
             self._keep_finished(root / "results" / self.scale)
+        self.baselines: dict[str, list[str]] = {}
+        for name, programs in asked.items():
+            for program in programs:
+                known = self.baselines.setdefault(program, [])
+                known += dict.fromkeys(
+                    fit.signal for fit in self.fits.get(name, []) if fit.signal not in known
+                )
+
+    def _baselines(self, names: str | list[str], where: str) -> list[str]:
+        """Outside programs by name."""
+        if names == "all":
+            return self._known_baselines
+        for name in as_list(names):
+            if name not in self._known_baselines:
+                raise UserError(
+                    f"{where}.baselines: no file {BASELINES}/{name}.smk"
+                    f"{suggest(name, self._known_baselines)}"
+                )
+        return as_list(names)
 
     def _printed_sets(self, name: str) -> dict[str, str]:
         experiment = self.experiments[name]
@@ -361,10 +401,8 @@ class Plan:
                 raise UserError(f"{here}: {error}") from None
             every = itertools.product(
                 signals,
-                registry.names("network") if block.network == "all" else as_list(block.network),
-                registry.names("representation")
-                if block.representation == "all"
-                else as_list(block.representation),
+                methods("network", block.network),
+                methods("representation", block.representation),
                 as_list(block.recipe),
                 range(block.seeds),
             )
@@ -451,8 +489,8 @@ class Plan:
         count = min(count, len(self.all_fits))
         heap: list[tuple[float, int]] = [(0.0, k) for k in range(count)]
         members: list[list[FitSpec]] = [[] for _ in range(count)]
-        for fit in sorted(self.all_fits, key=lambda f: (-f.cost, f.digest)):
+        for fit in sorted(self.all_fits, key=lambda f: (-work_of(f), f.digest)):
             load, k = heapq.heappop(heap)
             members[k].append(fit)
-            heapq.heappush(heap, (load + fit.cost, k))
+            heapq.heappush(heap, (load + work_of(fit), k))
         return {f"shard{k:03d}": Shard(f"shard{k:03d}", fits) for k, fits in enumerate(members)}

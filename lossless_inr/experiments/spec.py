@@ -25,6 +25,7 @@ def _distinct(value: str | list[str]) -> str | list[str]:
 
 
 NameList = Annotated[Names, AfterValidator(_distinct)]
+Baselines = Annotated[str | list[str], AfterValidator(_distinct)]
 
 
 class FitConfig(Strict):
@@ -54,6 +55,7 @@ class Config(Strict):
     datasets: str = "config/datasets.tsv"
     experiments: str = "config/experiments"
     recipes: str = "config/recipes"
+    plugins: list[str] = []
     fetch: FetchConfig = FetchConfig()
     fit: FitConfig = FitConfig()
 
@@ -100,12 +102,15 @@ class ExperimentScale(Strict):
     """What an experiment fits at one scale; `all` in a block's `signals` means `signals`.
 
     A signal may be written as `kodak/32x32/kodim05 | skimage/32x32/coffee`: the first whose file
-    is here or in the mirror, else the last; `| nothing` leaves it out instead.
+    is here or in the mirror, else the last; `| nothing` leaves it out instead. `baselines` are
+    outside programs that run on the signals of its fits: names of files in
+    `workflow/rules/baselines`, or `all`.
     """
 
     shape: Shape = Shape()
     signals: Annotated[list[str], Field(min_length=1), AfterValidator(_distinct)]
     fits: Annotated[list[FitBlock], Field(min_length=1)]
+    baselines: Baselines = []
 
 
 class Extension(Strict):
@@ -227,6 +232,11 @@ def as_list(names: str | list[str]) -> list[str]:
     return [names] if isinstance(names, str) else list(names)
 
 
+def methods(kind: str, names: str | list[str]) -> list[str]:
+    """Names of plug-ins of a kind; `all` are those that can be used (`registry.usable`)."""
+    return registry.usable(kind) if names == "all" else as_list(names)
+
+
 def load_experiments(folder: Path) -> dict[str, Experiment]:
     """All experiments of a folder; the file name is the name.
 
@@ -274,7 +284,7 @@ def load_experiments(folder: Path) -> dict[str, Experiment]:
 
 def _check_published(experiment: Experiment, where: str) -> None:
     named = [
-        (f"{key}.cell", as_list(block.network), block.cell)
+        (f"{key}.cell", methods("network", block.network), block.cell)
         for key, block in experiment.blocks()
         if block.cell is not None
     ]
@@ -295,33 +305,32 @@ def _check_published(experiment: Experiment, where: str) -> None:
             raise UserError(f"{where}: beside[{number}].set: unknown '{beside.set}'{hint}")
     rows = list(cells.row.unique())
     for key, networks, cell in named:
-        for network in registry.names("network") if networks == ["all"] else networks:
+        for network in networks:
             row = cell.replace("{network}", network)
             if row not in rows and "{network}" not in cell:
                 raise UserError(f"{where}: {key}: no printed row '{row}'{suggest(row, rows)}")
 
 
 def _check_names(fits: FitBlock, where: str) -> None:
-    networks = registry.names("network") if fits.network == "all" else as_list(fits.network)
-    try:
-        for name in networks:
-            registry.check("network", name)
-        for name in [] if fits.representation == "all" else as_list(fits.representation):
-            registry.check("representation", name)
-    except UserError as error:
-        raise UserError(f"{where}: {error}") from None
-    forms = (
-        registry.names("representation")
-        if fits.representation == "all"
-        else as_list(fits.representation)
-    )
-    for kind, names in (("network", networks), ("representation", forms)):
+    for kind in registry.ROOMS:
+        names = methods(kind, getattr(fits, kind))
         given = getattr(fits, f"{kind}_parameters")
         if given and len(names) != 1:
             raise UserError(f"{where}: {kind}_parameters needs a single {kind}")
-        for key in given:
-            known = registry.describe(kind, names[0])["parameters"]
-            if key not in known:
-                raise UserError(
-                    f"{where}: {kind} '{names[0]}' has no parameter '{key}'{suggest(key, known)}"
-                )
+        try:
+            for name in names:
+                described = registry.describe(kind, name)
+                for key, value in given.items():
+                    _check_parameter(f"{kind} '{name}'", key, value, described)
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from None
+
+
+def _check_parameter(who: str, key: str, value, described: registry.Description) -> None:
+    known = described.parameters
+    if key not in known:
+        raise UserError(f"{who} has no parameter '{key}'{suggest(key, known)}")
+    if key in described.ranges:
+        low, high = described.ranges[key]
+        if not low <= value <= high:
+            raise UserError(f"{who}: {key}: {value} is outside {low:g} to {high:g}")

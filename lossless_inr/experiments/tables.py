@@ -109,7 +109,7 @@ def row_of(record: Record, verdict: Verdict | None, folder: str, signal: dict) -
         "shape": "x".join(map(str, spec.shape)),
         "width": spec.width,
         "hidden_layers": spec.hidden_layers,
-        "label": registry.describe("network", spec.network)["label"],
+        "label": registry.describe("network", spec.network).label,
         "seconds_evaluation": timing.evaluation if timing else None,
         "seconds_saving": timing.saving if timing else None,
         "seconds_startup": timing.startup if timing else None,

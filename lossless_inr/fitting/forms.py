@@ -14,7 +14,7 @@ LOSSES = {
 
 def regresses_values(representation: str) -> bool:
     """Whether a representation regresses numbers, rather than predicting bits."""
-    return "ValueRepresentation" in registry.describe("representation", representation)["bases"]
+    return "ValueRepresentation" in registry.describe("representation", representation).bases
 
 
 def passes_per_iteration(representation: str, parameters: dict, bits: int, channels: int) -> float:
@@ -47,7 +47,7 @@ def check_parameters(representation: str, parameters: dict, bits: int) -> None:
         For a loss that the representation does not have, or digits that do not fill a sample.
     """
     loss = parameters.get("loss")
-    for base in registry.describe("representation", representation)["bases"]:
+    for base in registry.describe("representation", representation).bases:
         if loss is not None and loss not in LOSSES.get(base, (loss,)):
             raise UserError(
                 f"representation '{representation}': no loss '{loss}'{suggest(loss, LOSSES[base])}"

@@ -42,9 +42,9 @@ class Recipe(Strict):
     """One recipe file; defaults are the published settings (paper section 4.1).
 
     `base` names a recipe whose keys this one takes over unless it sets them itself.
-    `rate_times_width` caps the rate at rate_times_width / width. A decay without a `horizon`
-    goes over the whole budget. `networks` holds what differs per network; a recipe that has it
-    applies to those networks only.
+    `applies_to: [all]` stands for every representation. `rate_times_width` caps the rate at
+    rate_times_width / width. A decay without a `horizon` goes over the whole budget. `networks`
+    holds what differs per network; a recipe that has it applies to those networks only.
     """
 
     title: str
@@ -113,7 +113,11 @@ def load_recipes(folder: Path) -> dict[str, Recipe]:
     files = {path.stem: path for path in sorted(Path(folder).glob("*.yaml"))}
     recipes = {}
     for name, path in files.items():
-        recipes[name] = recipe = validate(Recipe, _with_base(path, files), str(path))
+        recipe = validate(Recipe, _with_base(path, files), str(path))
+        if recipe.applies_to == ["all"]:
+            every = registry.usable("representation")
+            recipe = recipe.model_copy(update={"applies_to": every})
+        recipes[name] = recipe
         try:
             for used in recipe.applies_to:
                 registry.check("representation", used)

@@ -75,7 +75,7 @@ class FitSpec(Strict):
         """Parameters of the method that are not its own defaults, e.g. `digit_bits=2`."""
         texts = []
         for kind in ("network", "representation"):
-            defaults = registry.describe(kind, getattr(self, kind))["parameters"]
+            defaults = registry.describe(kind, getattr(self, kind)).parameters
             given = getattr(self, f"{kind}_parameters")
             texts += [
                 f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import math
 import re
+import shutil
 import signal
 import time
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,12 +17,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bars
 
+from lossless_inr.codecs import flac, image_codecs, zlib_size, zstd_size
 from lossless_inr.errors import UserError
 from lossless_inr.files import refusal
 from lossless_inr.models import files
 from lossless_inr.models import fitting as tiles
 from lossless_inr.models.model import Model
 from lossless_inr.models.tiling import Region
+from lossless_inr.models.workers import in_fresh_process
 from lossless_inr.signals.signal import samples_sha256
 
 UNITS = {"": 1, "s": 1, "min": 60, "m": 60, "h": 3600}
@@ -73,7 +75,11 @@ def alone(keep: Path):
     lock = FileLock(keep / ".lock", timeout=0)
     try:
         with lock:
-            yield
+            try:
+                yield
+            finally:
+                if not any(path.is_file() and path.name != ".lock" for path in keep.rglob("*")):
+                    shutil.rmtree(keep, ignore_errors=True)  # nothing is in it
     except Timeout:
         raise UserError(f"{keep}: another process is fitting it; wait for it, or stop it") from None
 
@@ -113,22 +119,18 @@ def words(state: tiles.Progress) -> str:
 def check_model(path: Path, sha256: str) -> str:
     """Decode a file under every setting; what is wrong, or nothing. Runs in a fresh process."""
     model = Model.load(path)
-    for threads, dtype in SETTINGS:
+    settings = [("cpu", *one) for one in SETTINGS]
+    if torch.cuda.is_available():
+        settings.append(("cuda", 1, torch.float32))
+    for device, threads, dtype in settings:
         torch.set_num_threads(threads)
         try:
-            decoded = model.decode(dtype=dtype)
+            decoded = model.decode(device=device, dtype=dtype)
         except UserError as error:
-            return f"{threads} thread(s), {dtype}: {error}"
+            return f"{device}, {threads} thread(s), {dtype}: {error}"
         if samples_sha256(decoded, model.header.bits) != sha256:
-            return f"{threads} thread(s), {dtype}: decodes to other samples"
+            return f"{device}, {threads} thread(s), {dtype}: decodes to other samples"
     return ""
-
-
-def in_fresh_process(function, *arguments):
-    """Result of a function in a process that has seen nothing."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
-        return pool.submit(function, *arguments).result()
 
 
 def _out(path: Path, force: bool) -> None:
@@ -167,13 +169,15 @@ def fit(
     begun = time.monotonic()
     limit = seconds_of(budget) if budget else None
     _out(output, force)
-    if tile != "auto" and not tile.isdigit():
-        raise UserError(f"tile: '{tile}' is no size; write a number, or auto")
+    try:
+        side = tile if tile == "auto" else int(tile)
+    except ValueError:
+        raise UserError(f"tile: '{tile}' is no size; write a number, or auto") from None
     given = files.resized(files.read_source(source), size)
     keep = output.with_name(f"{output.name}.state")
-    side = tile if tile == "auto" else int(tile)
     try:
         with terminated_like_ctrl_c(), alone(keep), shown(console) as progress:
+            _out(output, force)  # the one who held the lock may have written it
             model = tiles.fit(
                 given.samples,
                 bits=given.bits,
@@ -188,7 +192,7 @@ def fit(
                 device=device,
                 seed=seed,
                 workers=workers,
-                budget=limit,
+                budget=None if limit is None else limit - (time.monotonic() - begun),
                 keep=keep,
                 progress=progress,
             )
@@ -198,8 +202,9 @@ def fit(
             fault = in_fresh_process(check_model, saved, model.header.samples_sha256)
             if fault:
                 raise UserError(f"{source}: fitted, but not verified ({fault}); try --margin 3")
+            _out(output, force)
             saved.replace(output)
-            tiles.Kept(keep, "").remove()
+            shutil.rmtree(keep, ignore_errors=True)
     except OSError as error:
         raise UserError(f"{output}: {refusal(error)}") from None
     took = time.monotonic() - begun
@@ -219,38 +224,17 @@ def codec_share(given: files.Source) -> str:
 
 def codecs(given: files.Source) -> dict:
     """Codecs that can hold the samples: name -> function that returns the encoded bytes."""
-    import imagecodecs
-
     samples = np.ascontiguousarray(given.samples)
-    flat = samples[..., 0] if samples.shape[-1] == 1 else samples
+
+    def bytes_by(codec):
+        return lambda: len(codec.encode(samples))
+
+    zlib = {"zlib": lambda: zlib_size(samples.tobytes())}
     if given.kind == "sound":
-        return {"FLAC": lambda: _flac_bytes(given)} | {
-            "zlib": lambda: len(imagecodecs.zlib_encode(samples.tobytes(), level=9))
-        }
-    found = {}
-    if samples.shape[-1] <= 4:
-        found["PNG"] = lambda: len(imagecodecs.png_encode(flat, level=9))
-        if given.bits == 8 and samples.shape[-1] in (3, 4) and max(samples.shape[:2]) <= 16383:
-            found["WebP"] = lambda: len(imagecodecs.webp_encode(flat, lossless=True))
-        found["JPEG XL"] = lambda: len(imagecodecs.jpegxl_encode(flat, lossless=True))
-    return found or {"zlib": lambda: len(imagecodecs.zlib_encode(samples.tobytes(), level=9))}
-
-
-def _flac_bytes(given: files.Source) -> int:
-    import io
-
-    import soundfile
-
-    if given.samples.shape[-1] > 8 or given.bits not in (16, 24):
-        import imagecodecs
-
-        return len(imagecodecs.zlib_encode(given.samples.tobytes(), level=9))
-    file = io.BytesIO()
-    soundfile.write(
-        file, files.pcm(given.samples, given.bits), given.sample_rate or 44_100, format="FLAC",
-        subtype=files.SUBTYPES[given.bits], compression_level=1.0,
-    )  # fmt: skip
-    return len(file.getvalue())
+        codec = flac(samples.shape, given.bits, given.sample_rate)
+        return ({"FLAC": bytes_by(codec)} if codec else {}) | zlib
+    found = image_codecs(samples.shape, given.bits)
+    return {name: bytes_by(codec) for name, codec in found.items()} or zlib
 
 
 def _range(text: str, size: int, what: str) -> slice:
@@ -284,6 +268,8 @@ def region_of(model: Model, region: str, times: str) -> Region | None:
         rate = header.sample_rate or 1
         try:
             begin, stop = (float(part) if part else None for part in times.split(":"))
+            if not all(math.isfinite(one) for one in (begin or 0, stop or 0)):
+                raise ValueError
         except ValueError:
             raise UserError(f"time: '{times}' is no range; write begin:end in seconds") from None
         first = round((begin or 0) * rate)
@@ -311,7 +297,7 @@ def decode(
     _out(output, force)
     model = Model.load(path)
     header = model.header
-    files.check_target(output, header.kind, header.bits, header.shape[-1])
+    files.check_target(output, header.kind, header.bits, header.shape[-1], header.sample_rate)
     part = region_of(model, region, times)
     chosen = tiles.choose_device(device)
     samples = model.decode(part, planes=planes_of(planes, header.bits), device=chosen)
@@ -330,15 +316,25 @@ def decode(
 
 def verify(path: Path, source: Path) -> tuple[bool, str]:
     """Whether a model decodes to every sample of a file."""
-    model, given = Model.load(path), files.read_source(source)
+    model = Model.load(path)
     header = model.header
-    if list(given.samples.shape) != header.shape or given.bits != header.bits:
-        return False, (
-            f"differs: {path} holds {shape_text(header.shape, header.bits, header.sample_rate)}, "
-            f"{source} {shape_text(list(given.samples.shape), given.bits, given.sample_rate)}"
-        )
-    decoded = model.decode()
-    wrong = int((decoded != given.samples).sum())
+    if Path(source).suffix.lower() == ".npy":
+        # Numbers are compared, whatever dtype they are kept in.
+        wanted = files.read_array(source)
+        words = f"an array of shape {wanted.shape}"
+        if list(wanted.shape) == header.shape[:-1] and header.shape[-1] == 1:
+            wanted = wanted[..., None]
+        same = list(wanted.shape) == header.shape
+    else:
+        given = files.read_source(source)
+        wanted = files.numbers(given.samples, given.bits, given.signed)
+        words = shape_text(list(wanted.shape), given.bits, given.sample_rate)
+        same = (list(wanted.shape), given.bits) == (header.shape, header.bits)
+    if not same:
+        holds = shape_text(header.shape, header.bits, header.sample_rate)
+        return False, f"differs: {path} holds {holds}, {source} {words}"
+    decoded = files.numbers(model.decode(), header.bits, header.signed)
+    wrong = int((decoded != wanted).sum())
     if wrong:
         return False, f"differs: {wrong:,} of {decoded.size:,} samples"
     return True, f"equal: all {decoded.size:,} samples"
@@ -354,9 +350,7 @@ def info(path: Path) -> dict:
         for group in model.weights
         for tensor in group.values()
     )
-    import imagecodecs
-
-    coded = len(imagecodecs.zstd_encode(stored, level=19))
+    coded = zstd_size(stored)
     storages: dict[str, int] = {}
     for group in header.groups:
         storages[group.storage] = storages.get(group.storage, 0) + len(group.tiles)

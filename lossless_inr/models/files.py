@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from lossless_inr.codecs import MOST_FLAC_RATE, SUBTYPES, pcm
 from lossless_inr.errors import UserError
 from lossless_inr.files import refusal, replacing
 from lossless_inr.signals.readers import READERS, has_palette, read
@@ -16,8 +18,6 @@ from lossless_inr.signals.signal import sample_dtype
 
 IMAGES, SOUNDS = (".png", ".tif", ".tiff"), (".wav", ".flac")
 WRITTEN = (*IMAGES, *SOUNDS, ".npy")
-# libsndfile's names of integer formats.
-SUBTYPES = {8: "PCM_U8", 16: "PCM_16", 24: "PCM_24"}
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,16 @@ def read_source(path: Path) -> Source:
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     if suffix == ".npy":
-        _check_axes(path)
-    samples, bits = read(path)
+        array = read_array(path)
+        signed, bits = array.dtype.kind == "i", array.dtype.itemsize * 8
+        samples = array if array.ndim > 2 else array[..., None]
+        if bits not in (8, 16):
+            raise UserError(f"{path}: {array.dtype} cannot be fitted yet; 8 and 16 bits can")
+        if signed:
+            samples = samples.astype(np.int64) + 2 ** (bits - 1)
+    else:
+        samples, bits = read(path)
+        signed = suffix in SOUNDS or (suffix == ".dcm" and _is_signed(path))
     if samples.dtype.kind == "f" or bits not in SUBTYPES:
         what = "floating-point" if samples.dtype.kind == "f" else f"{bits}-bit"
         raise UserError(f"{path}: {what} samples cannot be fitted yet; 8, 16 and 24 bits can")
@@ -79,28 +87,53 @@ def read_source(path: Path) -> Source:
         import soundfile
 
         rate = int(soundfile.info(path).samplerate)
-    if suffix == ".npy":
-        samples = samples[..., None] if samples.ndim in (1, 2) else samples
     if samples.size == 0:
         raise UserError(f"{path}: it is empty (shape {samples.shape})")
     return Source(
         samples=np.ascontiguousarray(samples.astype(sample_dtype(bits).newbyteorder("="))),
         bits=bits,
         kind="sound" if samples.ndim == 2 else "image",
-        signed=suffix in SOUNDS,
+        signed=signed,
         sample_rate=rate,
         name=path.name,
     )
 
 
-def _check_axes(path: Path) -> None:
-    """Refuse an array of too few or too many axes; what is no array is told by its reader."""
+def read_array(path: Path) -> np.ndarray:
+    """Read a `.npy` of integers: (height, width[, channels]), or (samples,).
+
+    Raises
+    ------
+    UserError
+        If it is no such array.
+    """
     try:
-        axes = np.load(path, mmap_mode="r", allow_pickle=False).ndim
-    except (OSError, ValueError):
-        return
-    if not 1 <= axes <= 3:
-        raise UserError(f"{path}: {axes} axes; an array of 1 to 3 is fitted")
+        array = np.load(path, allow_pickle=False)
+        if not isinstance(array, np.ndarray):
+            raise ValueError
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except Exception:  # a damaged header raises anything, from EOFError to tokenize's own
+        raise UserError(f"{path}: damaged, or no array that NumPy saved") from None
+    if not 1 <= array.ndim <= 3:
+        raise UserError(f"{path}: {array.ndim} axes; an array of 1 to 3 is fitted")
+    if array.dtype.kind not in "iu":
+        raise UserError(f"{path}: dtype {array.dtype}; arrays of integers are read")
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def numbers(samples: np.ndarray, bits: int, signed: bool) -> np.ndarray:
+    """Samples as numbers of a usual dtype: signed ones are held as offset binary otherwise."""
+    if not signed:
+        return samples
+    kind = np.int8 if bits <= 8 else np.int16 if bits <= 16 else np.int32
+    return (samples.astype(np.int64) - 2 ** (bits - 1)).astype(kind)
+
+
+def _is_signed(path: Path) -> bool:
+    import pydicom
+
+    return pydicom.dcmread(path, stop_before_pixels=True).PixelRepresentation == 1
 
 
 def resized(source: Source, size: str) -> Source:
@@ -148,11 +181,11 @@ def write_samples(
     """
     path = Path(path)
     suffix = path.suffix.lower()
-    check_target(path, kind, bits, samples.shape[-1])
+    check_target(path, kind, bits, samples.shape[-1], sample_rate)
     try:
         if suffix == ".npy":
             with replacing(path) as file:
-                np.save(file, samples)
+                np.save(file, numbers(samples, bits, signed))
         elif suffix in SOUNDS:
             _write_sound(path, samples, bits, sample_rate or 44_100)
         else:
@@ -162,7 +195,9 @@ def write_samples(
         raise UserError(f"{path}: {refusal(error)}") from None
 
 
-def check_target(path: Path, kind: str, bits: int, channels: int) -> None:
+def check_target(
+    path: Path, kind: str, bits: int, channels: int, sample_rate: int | None = None
+) -> None:
     """Refuse a format that cannot hold the samples, before anything is decoded."""
     suffix = Path(path).suffix.lower()
     fitting = (*(IMAGES if kind == "image" else SOUNDS), ".npy")
@@ -177,13 +212,13 @@ def check_target(path: Path, kind: str, bits: int, channels: int) -> None:
         raise UserError(f"{path}: {suffix} cannot hold {bits}-bit samples; write .npy")
     if suffix == ".flac" and bits not in (16, 24):
         raise UserError(f"{path}: FLAC is written with 16 or 24 bits, not {bits}; write .wav")
+    if suffix == ".flac" and (sample_rate or 1) > MOST_FLAC_RATE:
+        raise UserError(f"{path}: FLAC holds at most {MOST_FLAC_RATE:,} Hz; write .wav")
     if kind == "image" and suffix != ".npy" and bits > 16:
         raise UserError(f"{path}: {suffix} is written with 8 or 16 bits, not {bits}; write .npy")
 
 
 def _image_bytes(samples: np.ndarray, suffix: str) -> bytes:
-    import io
-
     flat = samples[..., 0] if samples.shape[-1] == 1 else samples
     if suffix == ".png":
         import imagecodecs
@@ -205,14 +240,9 @@ def _image_bytes(samples: np.ndarray, suffix: str) -> bytes:
 def _write_sound(path: Path, samples: np.ndarray, bits: int, rate: int) -> None:
     import soundfile
 
-    with replacing(path) as file:
-        soundfile.write(
-            file, pcm(samples, bits), rate, subtype=SUBTYPES[bits], format=path.suffix[1:].upper()
-        )
-
-
-def pcm(samples: np.ndarray, bits: int) -> np.ndarray:
-    """Offset binary as libsndfile takes it: the upper bits of int16, or of int32 above 16 bits."""
-    kind = np.int16 if bits <= 16 else np.int32
-    centred = samples.astype(np.int64) - 2 ** (bits - 1)
-    return (centred << (8 * kind().itemsize - bits)).astype(kind)
+    # In memory first: a full disk inside libsndfile's callback would end in a traceback.
+    file = io.BytesIO()
+    form = path.suffix[1:].upper()
+    soundfile.write(file, pcm(samples, bits), rate, subtype=SUBTYPES[bits], format=form)
+    with replacing(path) as target:
+        target.write(file.getbuffer())

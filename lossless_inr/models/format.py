@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import re
+import reprlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import FailFast, Field, model_validator
 
 from lossless_inr.errors import UserError
 from lossless_inr.files import refusal
@@ -30,13 +32,20 @@ LARGEST_DIRECTORY = 32 * 2**20
 STORAGES = {"int8": "I8", "float16": "F16", "bfloat16": "BF16", "float32": "F32"}
 BYTES = {"I8": 1, "F16": 2, "BF16": 2, "F32": 4}
 SCALE = ".scale"
-# No parameter holds more bits than it has; a header that claims it lies about its size.
-MOST_BITS_PER_PARAMETER = 32
+# Name of a tensor: its group and the parameter.
+TENSOR = re.compile(r"([0-9]{1,3})/([A-Za-z0-9_.]{1,64})")
+# The best seen so far is 4 bits a parameter; a header that claims twice that lies about its size.
+MOST_BITS_PER_PARAMETER = 8
+# Of a tile: what decoding one may take in memory is bounded before it begins.
+MOST_POSITIONS = 2**22
+MOST_RATE = 2**31 - 1
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Size = Annotated[int, Field(ge=1, le=2**31)]
 # A word of the file's maker, never a path.
 Name = Annotated[str, Field(max_length=255, pattern=r"^[^/\\\x00-\x1f]*$")]
+# What scales a network's arguments: finite, and nothing to divide by zero with.
+Factor = Annotated[float, Field(gt=0, le=1e4)]
 
 
 class Group(Strict):
@@ -44,7 +53,7 @@ class Group(Strict):
 
     width: Annotated[int, Field(ge=1, le=16384)]
     storage: Literal["int8", "float16", "bfloat16", "float32"]
-    tiles: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    tiles: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), FailFast()]
 
 
 class Header(Strict):
@@ -61,17 +70,18 @@ class Header(Strict):
     shape: Annotated[list[Size], Field(min_length=2, max_length=3)]
     bits: Annotated[int, Field(ge=1, le=MOST_BITS)]
     signed: bool = False
-    sample_rate: Annotated[int, Field(ge=1, le=2**31)] | None = None
+    sample_rate: Annotated[int, Field(ge=1, le=MOST_RATE)] | None = None
     source: Name = ""
-    network: str
-    network_parameters: dict[str, float] = {}
+    # One pair only: a file from elsewhere chooses no code, and its arguments are bounded.
+    network: Literal["siren"]
+    network_parameters: dict[Literal["omega_first", "omega_hidden"], Factor] = {}
     hidden_layers: Annotated[int, Field(ge=0, le=100)]
-    representation: str
-    representation_parameters: dict[str, int | float | str] = {}
+    representation: Literal["bithead"]
+    representation_parameters: dict[Literal["loss"], Literal["bce"]] = {}
     counts: Annotated[list[Size], Field(min_length=1, max_length=2)]
-    groups: Annotated[list[Group], Field(min_length=1)]
+    groups: Annotated[list[Group], Field(min_length=1, max_length=64), FailFast()]
     samples_sha256: Digest
-    tile_sha256: list[Digest]
+    tile_sha256: Annotated[list[Digest], FailFast()]
     data_sha256: Digest
     margin: Annotated[float, Field(ge=0)]
     recipe: Name = ""
@@ -90,6 +100,8 @@ class Header(Strict):
         listed = sorted(tile for group in self.groups for tile in group.tiles)
         if listed != list(range(len(self.tile_sha256))):
             raise ValueError("groups: each tile must be in one group")
+        if math.prod(self.tiling.largest[:-1]) > MOST_POSITIONS:
+            raise ValueError(f"counts: a tile of more than {MOST_POSITIONS:,} positions")
         return self
 
     @property
@@ -107,7 +119,7 @@ class Tensor(Strict):
     """One entry of safetensors' directory."""
 
     dtype: Literal["I8", "F16", "BF16", "F32"]
-    shape: list[Annotated[int, Field(ge=0, le=2**40)]]
+    shape: Annotated[list[Annotated[int, Field(ge=0, le=2**40)]], Field(max_length=8), FailFast()]
     data_offsets: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=2, max_length=2)]
 
 
@@ -171,10 +183,18 @@ def read_header(content: bytes | memoryview, where: str) -> tuple[Header, dict[s
     version = facts.get("version") if isinstance(facts, dict) else None
     if version != VERSION:
         raise UserError(f"{where}: .linr version {version}; this program reads {VERSION}")
-    if told.get("sha256") != header_checksum(facts, directory):
+    try:
+        whole = told.get("sha256") == header_checksum(facts, directory)
+    except RecursionError:
+        whole = False
+    if not whole:
         raise UserError(f"{where}: the header does not match its checksum; get the file again")
     header = validate(Header, facts, where)
-    tensors = {name: validate(Tensor, e, f"{where}: {name}") for name, e in directory.items()}
+    tensors = {}
+    for name, entry in directory.items():
+        if not TENSOR.fullmatch(name):
+            raise UserError(f"{where}: tensor {reprlib.repr(name)} belongs to no group of tiles")
+        tensors[name] = validate(Tensor, entry, f"{where}: {name}")
     _check_tensors(header, tensors, len(data), where)
     return header, tensors
 
@@ -187,9 +207,8 @@ def _check_tensors(header: Header, tensors: dict[str, Tensor], size: int, where:
         if begin != end or stop - begin != count * BYTES[tensor.dtype]:
             raise UserError(f"{where}: tensor '{name}' does not fill its place; damaged")
         end = stop
-        found = re.fullmatch(r"(\d{1,9})/([\w.]+)", name)
-        number = int(found[1]) if found else -1
-        if not 0 <= number < len(header.groups):
+        number = int(TENSOR.fullmatch(name)[1])
+        if number >= len(header.groups):
             raise UserError(f"{where}: tensor '{name}' belongs to no group of tiles")
         group, scale = header.groups[number], name.endswith(SCALE)
         wanted = "F32" if scale else STORAGES[group.storage]
@@ -218,22 +237,37 @@ def check_data(content: bytes | memoryview, header: Header, where: str) -> None:
         raise UserError(f"{where}: the weights do not match their checksum; get the file again")
 
 
-def assemble(header: Header, dump) -> bytes:
-    """Bytes of a file.
+def plain_name(text: str) -> str:
+    """A file's name as a header takes it: without path, control characters and surrogates."""
+    text = text.encode("utf-8", "replace").decode()
+    return re.sub(r"[/\\\x00-\x1f]", "_", text)[:255]
+
+
+def relabel(content: bytes | memoryview, metadata: dict[str, str]) -> list[bytes | memoryview]:
+    """Safetensors bytes with other metadata, in parts: the tensors are not copied."""
+    directory, data = split(content, "weights")
+    directory["__metadata__"] = metadata
+    text = json.dumps(directory, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return [len(text).to_bytes(8, "little") + text, data]
+
+
+def assemble(header: Header, content: bytes) -> list[bytes | memoryview]:
+    """The parts of a file, one after another.
 
     Parameters
     ----------
     header : Header
         Its `data_sha256` is set here.
-    dump : callable
-        Metadata (dict of str to str) -> safetensors bytes of the weights.
+    content : bytes
+        The weights as safetensors.
     """
-    directory, data = split(dump({}), "weights")
+    directory, data = split(content, "weights")
     header = header.model_copy(update={"data_sha256": hashlib.sha256(data).hexdigest()})
     directory.pop("__metadata__", None)
     facts = header.model_dump(mode="json")
     told = {"header": facts, "sha256": header_checksum(facts, directory)}
-    return dump({KEY: json.dumps(told, sort_keys=True, allow_nan=False)})
+    return relabel(content, {KEY: json.dumps(told, sort_keys=True, allow_nan=False)})
 
 
 def read_bytes(path: Path) -> bytes:
@@ -245,7 +279,13 @@ def read_bytes(path: Path) -> bytes:
         If it is missing, a folder, or cannot be read.
     """
     try:
-        return Path(path).read_bytes()
+        with open(path, "rb") as file:
+            # A film of gigabytes is refused before it is read.
+            length = int.from_bytes(file.read(8), "little")
+            if not 2 <= length <= min(LARGEST_DIRECTORY, os.fstat(file.fileno()).st_size - 8):
+                raise UserError(f"{path}: truncated, or not a .linr file")
+            file.seek(0)
+            return file.read()
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except IsADirectoryError:

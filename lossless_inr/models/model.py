@@ -160,6 +160,7 @@ class Model:
             raise UserError(f"planes: {planes} of {header.bits} cannot be decoded")
         exact_float32()
         kind = sample_dtype(header.bits).newbyteorder("=")
+        sides = header.shape[:-1]
         sizes = [part.stop - part.start for part in region]
         samples = np.empty((*sizes, header.shape[-1]), kind)
         wanted = set(tiling.overlapping(region))
@@ -175,6 +176,10 @@ class Model:
                     inside.append(slice(begin - part.start, stop - part.start))
                     outside.append(slice(begin - whole.start, stop - whole.start))
                 samples[tuple(outside)] = decoded[tuple(inside)].astype(kind)
+        whole = all(part == slice(0, side) for part, side in zip(region, sides, strict=True))
+        # Digests of tiles say nothing of their places.
+        if whole and samples_sha256(samples, header.bits) != header.samples_sha256:
+            raise UserError("does not decode to what was fitted; the file is damaged")
         if planes is not None:
             low = header.bits - planes
             samples = samples >> kind.type(low) << kind.type(low)
@@ -186,12 +191,14 @@ class Model:
             return tuple(slice(0, side) for side in sides)
         if len(region) != len(sides):
             raise UserError(f"region: {len(region)} ranges for a signal of {len(sides)} axes")
+        inside = []
         for part, side in zip(region, sides, strict=True):
-            if part.step not in (None, 1) or not 0 <= part.start < part.stop <= side:
-                raise UserError(
-                    f"region: {part.start}:{part.stop} is not inside the signal's 0:{side}"
-                )
-        return tuple(region)
+            begin = 0 if part.start is None else part.start
+            stop = side if part.stop is None else part.stop
+            if part.step not in (None, 1) or not 0 <= begin < stop <= side:
+                raise UserError(f"region: {begin}:{stop} is not inside the signal's 0:{side}")
+            inside.append(slice(begin, stop))
+        return tuple(inside)
 
     def _batches(self, wanted: set[int]) -> Iterator[tuple[int, list[int]]]:
         """(group, rows of it) whose tiles have one shape, a few at a time."""
@@ -240,36 +247,38 @@ class Model:
         return tiles
 
     def _network(self, number: int, shape: tuple[int, ...]) -> tuple[nn.Module, Representation]:
-        header = self.header
-        form = form_of(
-            shape,
-            header.bits,
-            header.representation,
-            tuple(sorted(header.representation_parameters.items())),
-        )
+        form = self._form(shape)
         if (number, shape) not in self._networks:
-            network = build(header, form, header.groups[number].width)
+            network = build(self.header, form, self.header.groups[number].width)
             self._networks[number, shape] = network
         return self._networks[number, shape], form
+
+    def _form(self, shape: tuple[int, ...]) -> Representation:
+        header = self.header
+        parameters = tuple(sorted(header.representation_parameters.items()))
+        return form_of(shape, header.bits, header.representation, parameters)
 
     def __post_init__(self):
         self._networks: dict[tuple, nn.Module] = {}
 
     # --- files --------------------------------------------------------------------------
 
-    def to_bytes(self) -> bytes:
-        """The `.linr` file's bytes; the same model gives the same bytes."""
+    def _parts(self) -> list[bytes | memoryview]:
         tensors = {
             linr.tensor_name(number, name): tensor.contiguous()
             for number, group in enumerate(self.weights)
             for name, tensor in group.items()
         }
-        return linr.assemble(self.header, lambda metadata: dump_tensors(tensors, metadata))
+        return linr.assemble(self.header, dump_tensors(tensors))
+
+    def to_bytes(self) -> bytes:
+        """The `.linr` file's bytes; the same model gives the same bytes."""
+        return b"".join(self._parts())
 
     def save(self, path: str | Path) -> None:
         """Write a `.linr` file, atomically."""
         with replacing(Path(path)) as file:
-            file.write(self.to_bytes())
+            file.writelines(self._parts())
 
     @classmethod
     def load(cls, path: str | Path) -> Model:
@@ -298,6 +307,7 @@ class Model:
             weights[int(number)][parameter] = loaded[name]
             if loaded[name].is_floating_point() and not torch.isfinite(loaded[name]).all():
                 raise UserError(f"{where}: tensor '{name}' holds what is no number")
+        del content, loaded
         model = cls(header, weights)
         for number in range(len(header.groups)):
             model._check_group(number, where)
@@ -306,23 +316,9 @@ class Model:
     def _check_group(self, number: int, where: str) -> None:
         """Whether the tensors of a group are those of its network, before one is built."""
         header, group = self.header, self.header.groups[number]
-        try:
-            for kind in ("network", "representation"):
-                registry.check(kind, getattr(header, kind))
-                known = registry.describe(kind, getattr(header, kind))["parameters"]
-                unknown = set(getattr(header, f"{kind}_parameters")) - set(known)
-                if unknown:
-                    raise UserError(f"{kind} has no parameter '{sorted(unknown)[0]}'")
-            form = form_of(
-                self.tiling.tile_shape(group.tiles[0]),
-                header.bits,
-                header.representation,
-                tuple(sorted(header.representation_parameters.items())),
-            )
-            with torch.device("meta"):
-                network = build(header, form, group.width)
-        except (UserError, TypeError, ValueError, RuntimeError) as error:
-            raise UserError(f"{where}: {error}") from None
+        form = self._form(self.tiling.tile_shape(group.tiles[0]))
+        with torch.device("meta"):
+            network = build(header, form, group.width)
         wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
         found = {
             name: tuple(tensor.shape[1:])
@@ -345,24 +341,34 @@ def _scales(shapes: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
     }
 
 
-def stack(results: Iterable[tuple[int, int, str, dict[str, torch.Tensor]]]):
+def stack(kinds: dict[int, tuple[int, str]], stored: Iterable[tuple[int, dict]]):
     """Group tiles by width and storage.
 
     Parameters
     ----------
-    results : iterable of (tile, width, storage, stored weights)
+    kinds : dict
+        Tile -> (width, storage).
+    stored : iterable of (tile, stored weights)
+        In any order; only one is needed at a time.
 
     Returns
     -------
     groups : list of Group
     weights : list of dict of str to Tensor
     """
-    members: dict[tuple[int, str], list] = {}
-    for tile, width, storage, stored in sorted(results, key=lambda item: item[0]):
-        members.setdefault((width, storage), []).append((tile, stored))
-    groups, weights = [], []
+    members: dict[tuple[int, str], list[int]] = {}
+    for tile, kind in sorted(kinds.items()):
+        members.setdefault(kind, []).append(tile)
+    groups, place = [], {}
     for (width, storage), tiles in sorted(members.items()):
-        groups.append(linr.Group(width=width, storage=storage, tiles=[t for t, _ in tiles]))
-        names = tiles[0][1]
-        weights.append({name: torch.stack([s[name] for _, s in tiles]) for name in names})
+        place |= {tile: (len(groups), row) for row, tile in enumerate(tiles)}
+        groups.append(linr.Group(width=width, storage=storage, tiles=tiles))
+    weights: list[dict[str, torch.Tensor]] = [{} for _ in groups]
+    for tile, tensors in stored:
+        number, row = place[tile]
+        for name, tensor in tensors.items():
+            if name not in weights[number]:
+                shape = (len(groups[number].tiles), *tensor.shape)
+                weights[number][name] = torch.empty(shape, dtype=tensor.dtype)
+            weights[number][name][row] = tensor
     return groups, weights

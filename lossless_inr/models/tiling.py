@@ -57,11 +57,16 @@ class Tiling:
     def region(self, tile: int) -> Region:
         """The part of the signal that a tile is."""
         place = []
-        for axis in reversed(range(len(self.counts))):
-            tile, k = divmod(tile, self.counts[axis])
-            bounds = self.bounds(axis)
-            place.append(slice(bounds[k], bounds[k + 1]))
+        for size, count in zip(self.shape[-2::-1], self.counts[::-1], strict=True):
+            tile, k = divmod(tile, count)
+            place.append(slice(size * k // count, size * (k + 1) // count))
         return tuple(reversed(place))
+
+    @property
+    def largest(self) -> tuple[int, ...]:
+        """Shape of the largest tile, channels included."""
+        sides = (-(-size // count) for size, count in zip(self.shape, self.counts, strict=False))
+        return (*sides, self.shape[-1])
 
     def tile_shape(self, tile: int) -> tuple[int, ...]:
         """Shape of a tile, channels included."""

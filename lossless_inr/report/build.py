@@ -24,6 +24,7 @@ from lossless_inr.report.findings import findings
 from lossless_inr.report.formats import FILTERS
 from lossless_inr.report.labels import KIND_TITLES, STATUS_TEXT
 from lossless_inr.report.planned import Planned
+from lossless_inr.report.rate_page import rate_page
 from lossless_inr.report.sections import figure_page, table_page
 from lossless_inr.report.statistics_page import statistics
 
@@ -125,6 +126,7 @@ def build(
         cut_short=len(plan.cut_short() & set(fits.spec_digest)),
         findings=found,
         statistics=statistics(whole, curve_of),
+        rate=rate_page(results, fits),
         drawers=drawers(fits, results, prepared, scale, curve_of),
         citations={n: registry.describe("network", n) for n in sorted(fits.network.unique())},
         status_text=STATUS_TEXT,

@@ -34,7 +34,7 @@ def _digits(variant: str) -> tuple[str, str]:
     """Form and remaining variant of a network per digit, e.g. of `digit_bits=2`."""
     parts = [part for part in variant.split(", ") if part]
     given = dict(part.split("=", 1) for part in parts if "=" in part)
-    default = registry.describe("representation", "digits")["parameters"]["digit_bits"]
+    default = registry.describe("representation", "digits").parameters["digit_bits"]
     n = int(given.get("digit_bits", default))
     rest = ", ".join(part for part in parts if not part.startswith("digit_bits="))
     return f" + digits of {n} bit{'s' if n > 1 else ''}", rest
@@ -58,7 +58,7 @@ def method_name(fit: pd.Series | dict) -> str:
     text = FORMS.get(form, f" + {form}")
     if form == "digits":
         text, variant = _digits(variant)
-    label = registry.describe("network", fit["network"])["label"]
+    label = registry.describe("network", fit["network"]).label
     return f"{label}{text}{f' ({variant})' if variant else ''}, {fit['recipe']}"
 
 

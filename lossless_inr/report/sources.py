@@ -18,6 +18,7 @@ _STAGES = {
         "analysis/statistics.py",
         "metrics/quality.py",
     ],
+    "rate": ["baselines/*.py", "codecs.py", "metrics/*.py"],
     "report": [
         "report/*.py",
         "analysis/*.py",
@@ -29,5 +30,5 @@ _STAGES = {
 
 
 def report_digest(stage: str) -> str:
-    """sha256 over the sources of `tables`, `figures` or `report`."""
+    """sha256 over the sources of `tables`, `figures`, `rate` or `report`."""
     return of_files(sorted(p for pattern in _STAGES[stage] for p in PACKAGE.glob(pattern)))

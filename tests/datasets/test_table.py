@@ -474,6 +474,8 @@ def test_ctrl_c_ends_a_fetch_at_once_with_a_word(here):
             env=os.environ | {"PYTHONPATH": str(ROOT), "http_proxy": "", "no_proxy": "*"},
             stderr=subprocess.PIPE,
             text=True,
+            # A shell's background jobs ignore SIGINT, and their children would inherit that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         for _ in range(600):
             if server.requests:

@@ -6,9 +6,11 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import imagecodecs
 import numpy as np
+import psutil
 import pytest
 import soundfile
 import tifffile
@@ -16,6 +18,7 @@ import torch
 from noise import picture
 from PIL import Image
 
+import lossless_inr
 from lossless_inr.errors import UserError
 from lossless_inr.models import command, files
 from lossless_inr.models import model as models
@@ -63,6 +66,51 @@ def write(path, samples):
     return path
 
 
+def test_signed_numbers_come_back_signed_in_an_array(tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "in_fresh_process", lambda f, *arguments: f(*arguments))
+    samples = picture((5, 6, 1), bits=16)[..., 0].astype(np.int64) - 2**15
+    np.save(tmp_path / "ct.npy", samples.astype(np.int16))
+    command.fit(tmp_path / "ct.npy", tmp_path / "ct.linr", **OPTIONS)
+    command.decode(tmp_path / "ct.linr", tmp_path / "again.npy", **DECODE)
+    again = np.load(tmp_path / "again.npy")
+    assert again.dtype == np.int16
+    np.testing.assert_array_equal(again[..., 0], samples)
+    for name in ("ct.npy", "again.npy"):
+        assert command.verify(tmp_path / "ct.linr", tmp_path / name)[0]
+
+
+def test_a_scan_in_dicom_comes_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "in_fresh_process", lambda f, *arguments: f(*arguments))
+    from pydicom.data import get_testdata_file
+
+    source = Path(get_testdata_file("CT_small.dcm", download=False))
+    given = files.read_source(source)
+    assert (given.bits, given.signed, given.samples.shape) == (16, True, (128, 128, 1))
+    part = given.samples[60:70, 50:64]
+    np.save(tmp_path / "part.npy", files.numbers(part, 16, True))
+    command.fit(tmp_path / "part.npy", tmp_path / "part.linr", **OPTIONS)
+    command.decode(tmp_path / "part.linr", tmp_path / "part.png", **DECODE)
+    np.testing.assert_array_equal(files.read_source(tmp_path / "part.png").samples, part)
+
+
+@pytest.mark.parametrize(("bits", "shape"), [(16, (40, 2)), (24, (30, 1))])
+def test_a_sound_in_an_array_is_the_same_sound(tmp_path, bits, shape):
+    samples = picture(shape, bits=bits)
+    model = lossless_inr.fit(
+        samples, bits=bits, kind="sound", signed=True, sample_rate=8000, workers=1
+    )
+    model.save(tmp_path / "s.linr")
+    command.decode(tmp_path / "s.linr", tmp_path / "s.npy", **DECODE)
+    numbers = np.load(tmp_path / "s.npy")
+    np.testing.assert_array_equal(numbers, samples.astype(np.int64) - 2 ** (bits - 1))
+    assert command.verify(tmp_path / "s.linr", tmp_path / "s.npy")[0]
+    numbers[3] += 1
+    np.save(tmp_path / "t.npy", numbers)
+    assert "differs: " in command.verify(tmp_path / "s.linr", tmp_path / "t.npy")[1]
+    np.save(tmp_path / "t.npy", numbers[1:])
+    assert "an array of shape" in command.verify(tmp_path / "s.linr", tmp_path / "t.npy")[1]
+
+
 FILES = [
     ("grey.png", (7, 9, 1), 8, "grey.tif"),
     ("alpha.png", (6, 8, 2), 8, "again.png"),
@@ -108,9 +156,9 @@ def test_a_part_of_an_image_and_of_a_sound(tmp_path, small):
     command.decode(tmp_path / "x.linr", tmp_path / "h.npy", **DECODE | {"planes": "7:5"})
     np.testing.assert_array_equal(np.load(tmp_path / "h.npy"), samples & 0b11100000)
     sound = picture((100, 1), bits=16)
-    from lossless_inr import fit
-
-    fit(sound, kind="sound", sample_rate=50, signed=True, workers=1).save(tmp_path / "s.linr")
+    lossless_inr.fit(sound, kind="sound", sample_rate=50, signed=True, workers=1).save(
+        tmp_path / "s.linr"
+    )
     command.decode(tmp_path / "s.linr", tmp_path / "s.wav", **DECODE | {"times": "0.5:1"})
     np.testing.assert_array_equal(files.read_source(tmp_path / "s.wav").samples, sound[25:50])
 
@@ -137,7 +185,12 @@ def unusual(folder):
     tifffile.imwrite(folder / "float.tif", np.zeros((4, 4), np.float32))
     soundfile.write(folder / "empty.wav", np.zeros(0), 8000, subtype="PCM_16")
     np.save(folder / "many.npy", np.zeros((2, 2, 2, 2), np.uint8))
-    np.save(folder / "signed.npy", np.zeros((2, 2), np.int16))
+    np.save(folder / "wide.npy", np.zeros((2, 2), np.int32))
+    np.save(folder / "half.npy", np.zeros((2, 2), np.float16))
+    np.savez(folder / "several.npz", a=np.zeros(3, np.uint8))
+    (folder / "several.npz").rename(folder / "several.npy")
+    (folder / "nothing.npy").write_bytes(b"")
+    (folder / "zip.npy").write_bytes(b"PK\x03\x04 no zip")
     return {
         "nothing.png": "no such file",
         "folder.png": "a folder",
@@ -148,8 +201,27 @@ def unusual(folder):
         "float.tif": "floating-point",
         "empty.wav": "empty",
         "many.npy": "4 axes",
-        "signed.npy": "int16",
+        "wide.npy": "int32",
+        "half.npy": "float16",
+        "several.npy": "no array",
+        "nothing.npy": "no array",
+        "zip.npy": "no array",
     }
+
+
+def test_no_damage_of_an_array_ends_in_more_than_a_line(tmp_path):
+    np.save(tmp_path / "a.npy", picture((3, 3)))
+    content = (tmp_path / "a.npy").read_bytes()
+    random = np.random.default_rng(0)
+    for _ in range(300):
+        damaged = bytearray(content)
+        for place in random.integers(0, 128, 3):
+            damaged[place] = random.integers(256)
+        (tmp_path / "b.npy").write_bytes(damaged)
+        try:
+            files.read_source(tmp_path / "b.npy")
+        except UserError as error:
+            assert "\n" not in str(error)
 
 
 def test_a_file_that_cannot_be_fitted_is_refused_before_anything_is_written(tmp_path):
@@ -166,6 +238,8 @@ def test_a_file_that_cannot_be_fitted_is_refused_before_anything_is_written(tmp_
         ({"size": "64"}, "write e.g. 256x256"),
         ({"tile": "big"}, "write a number, or auto"),
         ({"tile": "0"}, "tile: 0"),
+        ({"tile": "\u00b2"}, "write a number, or auto"),
+        ({"margin": float("nan")}, "outside 0 to 100"),
         ({"budget": "soon"}, "write e.g. 90s"),
         ({"budget": "0s"}, "write e.g. 90s"),
         ({"recipe": "fats"}, "did you mean 'fast'?"),
@@ -177,6 +251,7 @@ def test_an_option_that_means_nothing_is_refused(tmp_path, changes, words):
     source = write(tmp_path / "a.png", picture((16, 16, 3)))
     line = refusal(command.fit, source, tmp_path / "x.linr", **OPTIONS | changes)
     assert words in line, line
+    assert list(tmp_path.iterdir()) == [source]
 
 
 def test_nothing_is_written_over_unless_asked_for(tmp_path, small):
@@ -197,6 +272,7 @@ def test_nothing_is_written_over_unless_asked_for(tmp_path, small):
         ("x.png", {"region": "0:4"}, "write x0:x1,y0:y1"),
         ("x.png", {"region": "0:99,0:2"}, "0:99 is not inside 0:10"),
         ("x.png", {"times": "0:1"}, "this is an image"),
+        ("missing/x.png", {}, "no such folder"),
         ("x.png", {"planes": "6:0"}, "write 7:k"),
     ],
     ids=lambda value: "",
@@ -261,7 +337,7 @@ def test_the_end_of_a_budget_has_an_exit_code_of_its_own_and_keeps_what_is_done(
     assert done.returncode == 3, done.stderr
     assert "stopped after 8s" in done.stderr and "the same command goes on" in done.stderr
     assert not (tmp_path / "a.linr").exists()
-    assert (tmp_path / "a.linr.state/job.json").is_file()
+    assert list(tmp_path.glob("a.linr.state/*/*.tiles"))
 
 
 def test_decoding_in_a_model_file_is_the_same_as_in_the_one_that_was_fitted(tmp_path, small):
@@ -285,22 +361,67 @@ def start(folder, *arguments):
     )
 
 
-def test_ctrl_c_ends_in_words_and_one_fit_at_a_time_writes_an_output(tmp_path):
-    write(tmp_path / "a.png", picture((200, 200, 3)))
+@pytest.mark.parametrize("word", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_in_words_and_one_fit_at_a_time_writes_an_output(tmp_path, word):
+    write(tmp_path / "a.png", picture((600, 600, 3)))
     command_line = ("fit", "a.png", "-o", "a.linr", "--workers", "2")
     process = start(tmp_path, *command_line)
     deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("a.linr.state/*.tiles")):
+    while not list(tmp_path.glob("a.linr.state/*/*.tiles")):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.02)
     other = tool(tmp_path, *command_line)
     assert other.returncode == 2 and "another process is fitting it" in other.stderr
+    os.killpg(process.pid, word) if word == signal.SIGINT else process.terminate()
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    *progress, last = output.splitlines()
+    assert last == "interrupted; the same command goes on from here"
+    assert all("tiles; iteration" in line for line in progress), output
+
+
+def test_ctrl_c_while_workers_start_is_as_quiet(tmp_path):
+    write(tmp_path / "a.png", picture((600, 600, 3)))
+    process = start(tmp_path, "fit", "a.png", "-o", "a.linr", "--workers", "2")
+    deadline = time.monotonic() + 120
+    while len(psutil.Process(process.pid).children()) < 2:  # tracker and first worker
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
     os.killpg(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130, output
-    assert "interrupted; the same command goes on from here" in output
-    assert "Traceback" not in output
-    assert list(tmp_path.glob("a.linr.state/*.tiles")) and not (tmp_path / "a.linr").exists()
+    *progress, last = output.splitlines()
+    assert last == "interrupted; the same command goes on from here"
+    assert all("tiles; iteration" in line for line in progress), output
+
+
+def test_workers_end_when_their_parent_alone_is_killed(tmp_path):
+    write(tmp_path / "a.png", picture((600, 600, 3)))
+    process = start(tmp_path, "fit", "a.png", "-o", "a.linr", "--workers", "2")
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("a.linr.state/*/*.tiles")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert len(family) >= 2
+    process.kill()
+    process.wait()
+    _, alive = psutil.wait_procs(family, timeout=30)
+    assert not alive
+
+
+def test_a_script_without_a_main_guard_fits_on_several_processes(tmp_path):
+    script = """
+import numpy, lossless_inr
+samples = numpy.random.default_rng(0).integers(0, 256, (112, 112, 3)).astype(numpy.uint8)
+model = lossless_inr.fit(samples, tile=8, workers=2)
+print("equal", bool((model.decode() == samples).all()), model.tiling.tiles)
+"""
+    (tmp_path / "mine.py").write_text(script)
+    done = subprocess.run(
+        [sys.executable, "mine.py"], cwd=tmp_path, capture_output=True, text=True, timeout=200
+    )
+    assert (done.stdout, done.stderr) == ("equal True 196\n", "")
 
 
 def test_a_disk_that_fills_up_is_told_and_nothing_is_lost(tmp_path):

@@ -1,5 +1,6 @@
 """Fits of whole signals: exact, the same however they are run, and never lost."""
 
+import itertools
 import math
 import os
 import signal
@@ -16,8 +17,10 @@ from skimage import data
 import lossless_inr
 from lossless_inr.engine.loop import OutOfTime
 from lossless_inr.errors import UserError
-from lossless_inr.models import fitting
+from lossless_inr.models import fitting, jobs, tiles
+from lossless_inr.models import model as models
 from lossless_inr.models.model import Model
+from lossless_inr.signals.signal import samples_sha256
 
 SETTINGS = [(1, torch.float32), (2, torch.float32), (1, torch.float64)]
 
@@ -91,7 +94,8 @@ def test_what_cannot_be_fitted_is_refused_in_one_line(samples, options, words):
     assert words in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_a_model_is_the_same_bytes_from_one_process_and_from_two():
+def test_a_model_is_the_same_bytes_from_one_process_and_from_two(monkeypatch):
+    monkeypatch.setattr(fitting, "FEW_TASKS", 0)
     samples = picture((20, 20, 3))
     one, two = (lossless_inr.fit(samples, tile=5, workers=n).to_bytes() for n in (1, 2))
     assert one == two
@@ -106,10 +110,10 @@ def test_stored_weights_keep_their_distance_and_margins_are_told(small):
         )
         for row in rows:
             stored = {n: t[row] for n, t in model.weights[number].items()}
-            network.load_state_dict(fitting.unpack(stored))
-            smallest = min(smallest, fitting.evaluate(network, form)[1])
+            network.load_state_dict(tiles.unpack(stored))
+            smallest = min(smallest, tiles.evaluate(network, form)[1])
     assert smallest == pytest.approx(model.header.margin, rel=1e-3)
-    assert smallest >= fitting.STORED_MARGIN
+    assert smallest >= jobs.STORED_MARGIN
 
 
 def test_a_region_is_that_part_of_the_whole(small):
@@ -162,7 +166,7 @@ def test_the_end_of_the_budget_keeps_finished_tiles_and_the_same_call_goes_on(tm
 
     with pytest.raises(OutOfTime):
         lossless_inr.fit(samples, progress=stop_after_two, **options)
-    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "state").glob("*.tiles")}
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "state").rglob("*.tiles")}
     assert before
     with pytest.raises(OutOfTime):
         lossless_inr.fit(samples, budget=1e-9, **options)
@@ -173,16 +177,22 @@ def test_the_end_of_the_budget_keeps_finished_tiles_and_the_same_call_goes_on(tm
     exact(model, samples)
 
 
-def test_kept_tiles_of_another_signal_are_refused_and_damaged_ones_fitted_again(tmp_path):
+def test_damaged_tiles_are_fitted_again_and_those_of_other_settings_left_alone(tmp_path):
     samples = picture((20, 10, 3))
     options = {"tile": 10, "workers": 1, "keep": tmp_path / "state"}
-    lossless_inr.fit(samples, **options)
-    path = sorted((tmp_path / "state").glob("*.tiles"))[0]
-    path.write_bytes(path.read_bytes()[:-5])
-    exact(lossless_inr.fit(samples, **options), samples)
+    first = lossless_inr.fit(samples, **options)
+    (path,) = (tmp_path / "state").rglob("*.tiles")
+    content = bytearray(path.read_bytes())
+    for damaged in (content[:-5], content[:-9] + bytes([content[-9] ^ 1]) + content[-8:], b""):
+        path.write_bytes(damaged)
+        again = lossless_inr.fit(samples, **options)
+        assert again.to_bytes() == first.to_bytes()
+        assert path.read_bytes() == content
     for change in ({"samples": samples ^ 1}, {"margin": 2.0}, {"seed": 1}):
-        with pytest.raises(UserError, match="another signal, other settings"):
-            lossless_inr.fit(**{"samples": samples} | options | change)
+        arguments = {"samples": samples} | options | change
+        exact(lossless_inr.fit(**arguments), arguments["samples"])
+    assert len(list((tmp_path / "state").iterdir())) == 4
+    assert path.read_bytes() == content
 
 
 def test_a_killed_fit_goes_on_from_its_finished_tiles(tmp_path):
@@ -192,12 +202,12 @@ def test_a_killed_fit_goes_on_from_its_finished_tiles(tmp_path):
     process = subprocess.Popen(command, cwd=tmp_path, start_new_session=True)
     state = tmp_path / "n.linr.state"
     deadline = time.monotonic() + 120
-    while not len(list(state.glob("*.tiles"))) >= 2:
+    while not len(list(state.rglob("*.tiles"))) >= 2:
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    kept = {p: p.stat().st_mtime_ns for p in state.glob("*.tiles")}
+    kept = {p: p.stat().st_mtime_ns for p in state.rglob("*.tiles")}
     assert not (tmp_path / "n.linr").exists()
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
@@ -209,7 +219,7 @@ def test_a_killed_fit_goes_on_from_its_finished_tiles(tmp_path):
 
 
 def test_a_tile_that_stays_wrong_is_named_with_what_to_change(monkeypatch):
-    monkeypatch.setattr(fitting, "ITERATIONS", 2)
+    monkeypatch.setattr(jobs, "ITERATIONS", 2)
     with pytest.raises(UserError) as caught:
         lossless_inr.fit(picture((8, 8, 3)), workers=1)
     line = str(caught.value)
@@ -217,8 +227,8 @@ def test_a_tile_that_stays_wrong_is_named_with_what_to_change(monkeypatch):
 
 
 def test_a_tile_that_a_small_network_cannot_hold_gets_a_wider_one(monkeypatch):
-    monkeypatch.setattr(fitting.Job, "width", 8)
-    monkeypatch.setattr(fitting, "ITERATIONS", 300)
+    monkeypatch.setattr(jobs.Job, "width", 8)
+    monkeypatch.setattr(jobs, "ITERATIONS", 300)
     samples = picture((8, 8, 3))
     model = lossless_inr.fit(samples, workers=1)
     assert model.header.groups[0].width > 8
@@ -226,26 +236,26 @@ def test_a_tile_that_a_small_network_cannot_hold_gets_a_wider_one(monkeypatch):
 
 
 def test_the_smallest_network_is_smaller_and_as_exact(monkeypatch):
-    monkeypatch.setattr(fitting, "SMALLEST", (0.5, 0.75, *fitting.FACTORS))
+    monkeypatch.setattr(jobs, "SMALLEST", (0.5, 0.75, *jobs.FACTORS))
     samples = picture((14, 14, 3))
     usual = lossless_inr.fit(samples, workers=1)
     small = lossless_inr.fit(samples, workers=1, smallest=True)
     assert small.parameters < usual.parameters
-    assert small.header.margin >= fitting.STORED_MARGIN
+    assert small.header.margin >= jobs.STORED_MARGIN
     exact(small, samples)
 
 
 def test_attempts_repeat_the_usual_width_once_from_other_weights():
     def job(factors):
-        return fitting.Job(
-            (16, 16, 3), 8, 16, "fast", fitting.load_recipes(fitting.RECIPES)["fast"], 1.0, 3, "0",
+        return jobs.Job(
+            (16, 16, 3), 8, 16, "fast", jobs.recipes()["fast"], 1.0, 3, "0",
             factors=factors,
         )  # fmt: skip
 
-    assert list(job(fitting.FACTORS).attempts()) == [
+    assert list(job(jobs.FACTORS).attempts()) == [
         (32, 3), (32, 1003), (48, 3), (64, 3), (96, 3),
     ]  # fmt: skip
-    widths = [width for width, _ in job(fitting.SMALLEST).attempts()]
+    widths = [width for width, _ in job(jobs.SMALLEST).attempts()]
     assert widths == [16, 20, 24, 28, 32, 32, 48, 64, 96]
 
 
@@ -253,9 +263,40 @@ def test_weights_of_eight_bits_are_repaired_where_rounding_alone_is_not_exact(mo
     # Rows of a photograph: noise needs all that its weights can hold.
     samples = data.astronaut()[100:116, 200:232]
     plain = lossless_inr.fit(samples, workers=1)
-    monkeypatch.setattr(fitting, "SMALLEST", fitting.FACTORS)
+    monkeypatch.setattr(jobs, "SMALLEST", jobs.FACTORS)
     repaired = lossless_inr.fit(samples, workers=1, smallest=True)
     storages = [{g.storage: len(g.tiles) for g in m.header.groups} for m in (plain, repaired)]
     assert storages[1].get("int8", 0) > storages[0].get("int8", 0)
-    assert repaired.header.margin >= fitting.STORED_MARGIN
+    assert repaired.header.margin >= jobs.STORED_MARGIN
     exact(repaired, samples)
+
+
+def kinds_of_signals():
+    """Twenty signals: photographs, noise, ramps and sounds of several depths."""
+    coffee = data.coffee()
+    for k in range(8):
+        yield coffee[20 * k : 20 * k + 12, 30 * k : 30 * k + 17], "image", 8
+    for k in range(4):
+        yield picture((9 + k, 11, 1 + k % 4), bits=16, seed=k), "image", 16
+    ramp = np.arange(300, dtype=np.uint16)
+    for k in range(4):
+        yield (ramp * (k + 1) % 4096).reshape(15, 20, 1), "image", 12
+    for k in range(4):
+        wave = 2**22 * np.sin(np.arange(150 + k) / (3 + k)) + 2**23
+        yield wave.astype(np.uint32)[:, None], "sound", 24
+
+
+def test_twenty_models_decode_to_the_same_samples_under_every_setting(monkeypatch):
+    digests = []
+    for samples, kind, bits in kinds_of_signals():
+        made = lossless_inr.fit(samples, kind=kind, bits=bits, tile=10, workers=1)
+        again = Model.from_bytes(made.to_bytes())
+        found = set()
+        for (threads, dtype), rows, together in itertools.product(SETTINGS, (7, 16384), (1, 32)):
+            torch.set_num_threads(threads)
+            monkeypatch.setattr(models, "SLICE_ROWS", rows)
+            monkeypatch.setattr(models, "TILES_AT_ONCE", together)
+            found.add(samples_sha256(again.decode(dtype=dtype), bits))
+        assert found == {samples_sha256(samples, bits)}
+        digests.append(found.pop())
+    assert len(set(digests)) == 20

@@ -24,6 +24,7 @@ def test_tiles_cover_a_signal_once_and_differ_by_one_at_most(sizes, channels, si
         along = {shape[axis] for shape in shapes}
         assert max(along) <= side and max(along) - min(along) <= 1
     assert {shape[-1] for shape in shapes} == {channels}
+    assert tiling.largest == max(shapes)
 
 
 @given(sides, st.integers(1, 50), st.data())

@@ -88,7 +88,7 @@ def test_an_edit_of_any_figure_module_draws_figures_again():
 def test_figures_and_report_call_methods_the_same():
     rows = [
         {"signal": str(k), "seed": 0, "budget": fit.iterations, "width": fit.width,
-         "bits": fit.bits, "label": registry.describe("network", fit.network)["label"]}
+         "bits": fit.bits, "label": registry.describe("network", fit.network).label}
         | {key: getattr(fit, key) for key in ("network", "representation", "variant", "recipe")}
         for k, fit in enumerate(Plan(Config(scale="miniature"), ROOT).all_fits)
     ]  # fmt: skip

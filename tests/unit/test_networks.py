@@ -37,7 +37,7 @@ def coordinates_of(axes, rows=40, seed=0):
     return (2 * torch.rand(rows, len(axes), generator=generator) - 1) * extents
 
 
-# --- the contract of every network --------------------------------------------------------
+# --- every network, beyond its contract (lossless_inr/extend/contract.py) ------------------
 
 
 @every_network
@@ -61,43 +61,6 @@ def test_outputs_depend_on_every_axis(name):
         moved = x.clone()
         moved[:, axis] *= -1
         assert not torch.equal(network(moved), network(x))
-
-
-@every_network
-@pytest.mark.parametrize("axes", AXES.values(), ids=AXES)
-def test_every_parameter_gets_a_finite_gradient(name, axes):
-    network = build(name, axes)
-    network(coordinates_of(axes)).square().mean().backward()
-    for key, parameter in network.named_parameters():
-        assert parameter.grad is not None, key
-        assert torch.isfinite(torch.view_as_real(parameter.grad.to(torch.complex64))).all(), key
-        assert parameter.grad.abs().max() > 0, key
-
-
-@every_network
-def test_a_seed_decides_the_network(name):
-    x = coordinates_of(IMAGE)
-    assert torch.equal(build(name, seed=3)(x), build(name, seed=3)(x))
-    assert not torch.equal(build(name, seed=3)(x), build(name, seed=4)(x))
-
-
-@every_network
-def test_rows_do_not_influence_each_other(name):
-    network, x = build(name), coordinates_of(IMAGE)
-    single = torch.cat([network(row[None]) for row in x])
-    torch.testing.assert_close(network(x), single, rtol=1e-4, atol=1e-4)
-
-
-@every_network
-def test_saved_weights_load_bit_for_bit(name, tmp_path):
-    first, second = build(name, seed=1), build(name, seed=2)
-    save_weights(first.state_dict(), tmp_path / "w.safetensors")
-    load_weights(second, tmp_path / "w.safetensors")
-    assert first.state_dict().keys() == second.state_dict().keys()
-    for key, value in first.state_dict().items():
-        assert torch.equal(value, second.state_dict()[key]), key
-    x = coordinates_of(IMAGE)
-    assert torch.equal(first(x), second(x))
 
 
 @every_network
@@ -208,15 +171,15 @@ def test_description_is_that_of_the_module(name):
     module, described = registry.load("network", name), registry.describe("network", name)
     keywords = inspect.signature(module.build).parameters
     defaults = {k: p.default for k, p in keywords.items() if p.default is not p.empty}
-    assert described["label"] == module.LABEL
-    assert described["citation"] == inspect.getdoc(module)
-    assert described["parameters"] == defaults
-    assert set(keywords) == registry.COMMON | set(defaults)
+    assert described.label == module.LABEL
+    assert described.citation == inspect.getdoc(module)
+    assert described.parameters == defaults
+    assert set(keywords) == {*registry.COMMON, *defaults}
 
 
 @every_network
 def test_the_citation_names_a_venue_and_a_year(name):
-    citation = registry.describe("network", name)["citation"]
+    citation = registry.describe("network", name).citation
     assert "et al." in citation or " and " in citation
     assert any(f" {year}" in citation for year in range(2017, 2030))
 
@@ -226,7 +189,7 @@ def test_each_own_parameter_changes_the_function(name):
     axes = AXES["image and bits"]
     x = coordinates_of(axes)
     usual = build(name, axes)(x)
-    for key, value in registry.describe("network", name)["parameters"].items():
+    for key, value in registry.describe("network", name).parameters.items():
         others = [build(name, axes, **{key: v})(x) for v in (value + 1.5, 1 - value, 3) if v >= 0]
         assert any(not torch.equal(other, usual) for other in others), key
 
@@ -238,7 +201,7 @@ def test_the_expected_networks_are_there():
 
 def test_labels_are_distinct():
     for kind in ("network", "representation"):
-        labels = [registry.describe(kind, name)["label"] for name in registry.names(kind)]
+        labels = [registry.describe(kind, name).label for name in registry.names(kind)]
         assert len(set(labels)) == len(labels)
 
 

@@ -2,6 +2,7 @@ import pytest
 from planning import FIGURE, METHOD, RECIPES, SCALE, TABLE, figure, plan_of, table
 from tiny import NETWORKS, refusal
 
+from lossless_inr.experiments.plan import work_of
 from lossless_inr.fitting.sizes import paper_ratio_width
 
 # --- names across files -------------------------------------------------------------------
@@ -241,8 +242,8 @@ def test_shards_hold_every_fit_exactly_once(folder, shards):
 
 def test_shards_have_about_equal_cost(folder):
     plan = plan_of(folder, shards=3, table=table({"network": "all", "seeds": 4}))
-    costs = [sum(fit.cost for fit in shard.fits) for shard in plan.shards().values()]
-    assert max(costs) - min(costs) <= max(fit.cost for fit in plan.all_fits)
+    costs = [sum(work_of(fit) for fit in shard.fits) for shard in plan.shards().values()]
+    assert max(costs) - min(costs) <= max(work_of(fit) for fit in plan.all_fits)
 
 
 def test_a_shard_changes_its_digest_with_its_fits_only(folder):

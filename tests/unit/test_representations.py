@@ -391,7 +391,7 @@ def test_plans_know_the_losses_of_the_classes_without_importing_them():
 
 @pytest.mark.parametrize("name", FORMS)
 def test_a_plan_refuses_the_losses_that_the_representation_refuses(name):
-    defaults = registry.describe("representation", name)["parameters"]
+    defaults = registry.describe("representation", name).parameters
     for loss in ("bce", "bce-probability", "mse", "mae", "mes"):
         try:
             build_form(name, (2, 2, 1), 4, loss=loss)

@@ -8,12 +8,13 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
-from harness import Project
+from harness import ROOT, Project
 
 from lossless_inr.experiments.reference import read
 from lossless_inr.experiments.tables import FIRST_COLUMNS
@@ -230,6 +231,28 @@ def test_a_finished_scale_is_kept_without_weights_and_again_with_the_same_bytes(
     assert kept == {path: path.read_bytes() for path in kept}
 
 
+def test_an_archive_gives_the_same_report_elsewhere_without_torch(finished, tmp_path):
+    archive, page = tmp_path / "smoke.zip", tmp_path / "elsewhere/report.html"
+    command = ("-m", "lossless_inr.cli", "export", "--configfile", "config/smoke.yaml")
+    done = finished.python(*command, "--scale", "smoke", "-o", str(archive))
+    assert done.returncode == 0, done.stderr
+    assert "holds samples of " in done.stdout and "public domain (NASA)" in done.stdout
+    code = (
+        "import sys; from pathlib import Path; from lossless_inr.sharing.archive import "
+        f"report_from; report_from(Path({str(archive)!r}), Path({str(page)!r})); "
+        "assert 'torch' not in sys.modules"
+    )
+    done = finished.python("-c", code)
+    assert done.returncode == 0, done.stderr
+    assert page.read_bytes() == (finished.folder / "reports/smoke/report.html").read_bytes()
+
+    joined = tmp_path / "joined"
+    sources = (str(archive), "results/smoke")
+    done = finished.python("-m", "lossless_inr.cli", "merge", *sources, "-o", str(joined))
+    assert done.returncode == 0, done.stderr
+    assert len(read(joined / "records.jsonl")) == len(finished.records())
+
+
 def test_edited_record_is_refused_by_collect(finished):
     name = next(name for name in finished.records() if "/siren-bithead" in name)
     path = finished.folder / name
@@ -254,17 +277,29 @@ def test_editing_one_network_reruns_exactly_its_fits(finished):
     assert changed
 
 
-def test_a_new_network_file_is_fitted_by_every_spec_that_says_all(finished):
+def test_the_documentation_of_a_new_network_does_what_it_says(finished):
+    text = (ROOT / "docs/add_a_baseline.md").read_text(encoding="utf-8")
+    section = text.split("\n## ")[1]
+    commands = re.findall(r"```bash\n(.*?)```", section, flags=re.S)
+    assert section.startswith("A network") and len(commands) == 3
     before = finished.records()
-    source = (finished.folder / "lossless_inr/networks/relu_pe.py").read_text()
-    finished.write("lossless_inr/networks/leaky.py", source.replace("ReLU+PE", "Leaky"))
     try:
-        code, output = finished.run()
-        assert code == 0, output
+        for command in commands:
+            done = subprocess.run(
+                ["bash", "-ec", command],
+                cwd=finished.folder,
+                env=finished.environment | {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"},
+                capture_output=True,
+                text=True,
+                timeout=400,
+            )
+            assert done.returncode == 0, done.stdout + done.stderr
+        assert "Report: reports/smoke/report.html" in done.stdout
+        # Every spec that says all fits it, and what was finished stays.
         new = set(finished.records()) - set(before)
-        assert len(new) == 1 and "/leaky-direct-published" in next(iter(new))
+        assert len(new) == 1 and "/triangle-direct-published" in next(iter(new))
         assert all(finished.records()[name] == written for name, written in before.items())
         report = (finished.folder / "reports/smoke/report.html").read_text(encoding="utf-8")
-        assert "Leaky" in report
+        assert "Triangle" in report
     finally:
-        (finished.folder / "lossless_inr/networks/leaky.py").unlink()
+        (finished.folder / "lossless_inr/networks/triangle.py").unlink()

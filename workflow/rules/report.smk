@@ -11,6 +11,7 @@ rule report:
         fits="results/{scale}/fits.parquet",
         tables=expand("results/{{scale}}/tables/{table}.csv", table=TABLES),
         figures=expand("results/{{scale}}/figures/{figure}.svg", figure=FIGURES),
+        rate=["results/{scale}/rate.parquet"] if PLAN.baselines else [],
     output:
         "reports/{scale}/report.html",
     log:

@@ -116,7 +116,7 @@ def digit_bits(fit: pd.Series) -> int:
     if fit.representation == "direct":
         return int(fit.bits)
     given = dict(v.split("=", 1) for v in fit.variant.split(", ") if "=" in v)
-    default = registry.describe("representation", "digits")["parameters"]["digit_bits"]
+    default = registry.describe("representation", "digits").parameters["digit_bits"]
     return int(given.get("digit_bits", default))
 
 

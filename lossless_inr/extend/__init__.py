@@ -1,0 +1,1 @@
+"""Adding to the suite: new plug-ins from templates, and the contract that each must keep."""

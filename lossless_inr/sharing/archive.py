@@ -1,0 +1,239 @@
+"""A finished scale as one self-describing file, and its report from nothing but that file.
+
+The file is a zip of a BagIt bag (RFC 8493): every payload file has a SHA-256 in a manifest.
+What is in an archive from elsewhere is untrusted: it is checked against its manifest, names
+cannot leave its folder, nothing is unpickled, and the report allows no script but its own.
+Imports no torch.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pandas as pd
+
+from lossless_inr.errors import UserError
+from lossless_inr.experiments import reference
+from lossless_inr.experiments.plan import Plan
+from lossless_inr.experiments.spec import Experiment
+from lossless_inr.files import refusal, replacing
+from lossless_inr.schema import Strict, validate
+
+VERSION = 1
+# Of an archive that is opened: files, and bytes once unpacked.
+MOST_FILES, MOST_BYTES = 1_000_000, 64 * 2**30
+# What a report reads of a fit; weights only when they are asked for.
+FIT_FILES = ("record.json", "curve.parquet", "decoded.npz")
+WEIGHTS = "weights.safetensors"
+
+
+class Contents(Strict):
+    """What an archive says of itself, `contents.json`; see `report.build` for the keys."""
+
+    version: int = VERSION
+    scale: str
+    experiments: dict[str, Experiment]
+    planned: dict[str, int]
+    planned_fits: dict[str, list[dict[str, Any]]]
+
+
+def export(plan: Plan, output: Path, *, root: Path = Path("."), weights: bool = False) -> str:
+    """Write the archive of a finished scale.
+
+    Parameters
+    ----------
+    plan : Plan
+    output : Path
+        The `.zip` file.
+    root : Path
+        The project's folder.
+    weights : bool
+        Whether to put the fitted weights in, with which fits can be verified again.
+
+    Returns
+    -------
+    str
+        What is in it, data sets with their licences among it.
+
+    Raises
+    ------
+    UserError
+        If the scale has no report yet, or the file cannot be written.
+    """
+    results = root / "results" / plan.scale
+    if not (results / "fits.parquet").is_file():
+        raise UserError(f"{results}: not finished; run the scale first")
+    fits = pd.read_parquet(results / "fits.parquet")
+    wanted = {fit.digest for fit in plan.all_fits}
+    if wanted != set(fits.spec_digest):
+        raise UserError(
+            f"{results}: has {len(wanted & set(fits.spec_digest))} of the {len(wanted)} fits that "
+            "the plan asks for with the data that are here; run the scale again"
+        )
+    with tempfile.TemporaryDirectory() as temporary:
+        bag = Path(temporary) / "bag"
+        _copy(results, bag / "results", ["fits.parquet", "rate.parquet", "scores.jsonl"])
+        for part in ("tables", "figures"):
+            found = sorted((results / part).glob("*"))
+            _copy(results, bag / "results", [f"{part}/{path.name}" for path in found])
+        files = (*FIT_FILES, WEIGHTS) if weights else FIT_FILES
+        for folder in fits.folder:
+            _copy(results, bag / "results", [f"{folder}/{name}" for name in files])
+        signals = sorted(fits.signal.unique())
+        _copy(root / "data/prepared", bag / "prepared", [f"{name}.npz" for name in signals])
+        _copy(root, bag, ["constraints.txt", "datasets.lock", plan.config.datasets])
+        for place in (plan.config.recipes, plan.config.experiments):
+            found = sorted((root / place).glob("*.yaml"))
+            _copy(root, bag, [str(path.relative_to(root)) for path in found])
+        reference.merge(reference.of_results(results), bag)
+        licences = _licences(plan, signals)
+        licences.to_csv(bag / "signals.csv", index=False)
+        contents = Contents(
+            scale=plan.scale,
+            experiments=plan.experiments,
+            planned=plan.planned,
+            planned_fits=plan.planned_fits,
+        )
+        (bag / "contents.json").write_text(contents.model_dump_json(), encoding="utf-8")
+        _make_bag(bag, plan.scale)
+        try:
+            _zip(bag, output)
+        except OSError as error:
+            raise UserError(f"{output}: {refusal(error)}") from None
+    sets = licences.drop_duplicates(["set", "licence"])
+    held = "; ".join(f"{row.set} ({row.licence or 'no licence told'})" for row in sets.itertuples())
+    size = output.stat().st_size / 2**20
+    return f"{output}: {len(fits)} fits, {size:.1f} MiB; holds samples of {held}"
+
+
+def _copy(source: Path, target: Path, names: list[str]) -> None:
+    for name in names:
+        if (source / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source / name, target / name)
+
+
+def _licences(plan: Plan, signals: list[str]) -> pd.DataFrame:
+    rows = []
+    for name in signals:
+        entry, _ = plan.catalog.find(name)
+        rows.append(
+            {"signal": name, "set": entry.set, "title": entry.title, "licence": entry.licence}
+            | {"citation": entry.citation}
+        )
+    return pd.DataFrame(rows)
+
+
+def _make_bag(folder: Path, scale: str) -> None:
+    import bagit
+
+    logging.getLogger("bagit").setLevel(logging.ERROR)
+    facts = {
+        "External-Description": f"Lossless INR benchmark, scale {scale}: records, curves, decoded "
+        "signals, tables, figures, specifications and prepared signals (signals.csv: licences)",
+        "External-Identifier": f"lossless-inr-{scale}",
+    }
+    bagit.make_bag(str(folder), facts, checksums=["sha256"])
+
+
+def _zip(folder: Path, output: Path) -> None:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    with replacing(output) as target, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in files:
+            archive.write(path, path.relative_to(folder))
+
+
+@contextmanager
+def opened(archive: Path) -> Iterator[Path]:
+    """The payload of an archive in a folder of its own, once it matches its manifest.
+
+    Raises
+    ------
+    UserError
+        If it is no archive of ours, or was changed since it was made.
+    """
+    import bagit
+
+    logging.getLogger("bagit").setLevel(logging.CRITICAL)
+    with tempfile.TemporaryDirectory() as temporary:
+        bag = Path(temporary)
+        try:
+            with zipfile.ZipFile(archive) as content:
+                _check_sizes(content, archive)
+                content.extractall(bag)
+            bagit.Bag(str(bag)).validate()
+        except FileNotFoundError:
+            raise UserError(f"{archive}: no such file") from None
+        except UserError:
+            raise
+        except bagit.BagError as error:
+            what = str(error).splitlines()[0][:300]
+            raise UserError(f"{archive}: does not match its checksums: {what}") from None
+        except Exception as error:  # a damaged zip raises anything
+            raise UserError(f"{archive}: damaged, or no archive ({error})") from None
+        yield bag / "data"
+
+
+def _check_sizes(content: zipfile.ZipFile, archive: Path) -> None:
+    entries = content.infolist()
+    size = sum(entry.file_size for entry in entries)
+    if len(entries) > MOST_FILES or size > MOST_BYTES:
+        raise UserError(
+            f"{archive}: {len(entries):,} files of {size / 2**30:.1f} GiB are refused; an archive "
+            f"holds at most {MOST_FILES:,} files and {MOST_BYTES >> 30} GiB"
+        )
+
+
+def report_from(archive: Path, output: Path) -> None:
+    """Build the whole report of an archive; no fit is run, and torch is not imported.
+
+    Raises
+    ------
+    UserError
+        See `opened`; also if its contents are of another version, or name files outside of it.
+    """
+    from lossless_inr.report.build import build
+
+    with opened(archive) as payload:
+        where = f"{archive}: contents.json"
+        try:
+            told = json.loads((payload / "contents.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            raise UserError(f"{where}: missing or damaged") from None
+        if not isinstance(told, dict) or told.get("version") != VERSION:
+            version = told.get("version") if isinstance(told, dict) else None
+            raise UserError(f"{where}: version {version}; this program reads {VERSION}")
+        contents = validate(Contents, told, where)
+        try:
+            fits = pd.read_parquet(payload / "results/fits.parquet")
+            for name in (*fits.folder, *fits.signal):
+                _check_inside(str(name), archive)
+            build(
+                scale=contents.scale,
+                experiments={n: e.model_dump() for n, e in contents.experiments.items()},
+                results=payload / "results",
+                prepared=payload / "prepared",
+                output=output,
+                planned=contents.planned,
+                planned_fits=contents.planned_fits,
+            )
+        except UserError:
+            raise
+        except (OSError, ValueError, KeyError, AttributeError) as error:
+            raise UserError(
+                f"{archive}: its report cannot be built ({type(error).__name__}: {error})"
+            ) from None
+
+
+def _check_inside(name: str, archive: Path) -> None:
+    parts = PurePosixPath(name).parts
+    if not parts or name.startswith("/") or ".." in parts or "\\" in name or "\0" in name:
+        raise UserError(f"{archive}: the name {name!r:.100} leads out of the archive; refused")
