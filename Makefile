@@ -10,7 +10,7 @@ ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_ARGS)
 
-.PHONY: help quick fetched miniature miniature-full smoke data test bench-engine lint format lock clean
+.PHONY: help quick fetched miniature miniature-full smoke data test bench-engine regress regress-quick regress-accept regress-power lint format lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list every target
@@ -60,7 +60,6 @@ test: .venv/installed-dev  ## the whole test suite
 bench-engine: .venv/installed  ## ladder of speed-ups over the published loop; half an hour (FULL=1 adds GPU cases)
 	@$(BIN)/python benchmarks/bench_engine.py $(ARGS)
 
-.PHONY: regress regress-quick regress-accept regress-power
 regress: .venv/installed  ## compare small fits of every method with benchmarks/baseline; fails if any is worse
 	@$(BIN)/python -m lossless_inr.cli regress $(ARGS)
 

@@ -134,7 +134,7 @@ FAULTS = {
         "traces",
         "trace finer bithead fast",
     ),
-    "a gradient of the compiled pass off by 1 %": Fault(
+    "focus of the compiled pass off by 1 %": Fault(
         "lossless_inr/engine/compiled.py",
         "focus=state.settings.focus,\n",
         "focus=state.settings.focus * 0.99,\n",
