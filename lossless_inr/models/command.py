@@ -344,7 +344,7 @@ def info(path: Path) -> dict:
     """Facts about a model."""
     model = Model.load(path)
     header = model.header
-    samples = int(np.prod(header.shape))
+    samples, positions = int(np.prod(header.shape)), int(np.prod(header.shape[:-1]))
     stored = b"".join(
         tensor.contiguous().view(torch.uint8).numpy().tobytes()
         for group in model.weights
@@ -368,6 +368,8 @@ def info(path: Path) -> dict:
         "tiles_by_storage": storages,
         "parameters": model.parameters,
         "parameters_per_bit": model.parameters / (samples * header.bits),
+        "bits_per_pixel": 8 * model.weight_bytes / positions,
+        "bits_per_pixel_zstd": 8 * coded / positions,
         "bits_per_sample": 8 * model.weight_bytes / samples,
         "bits_per_sample_zstd": 8 * coded / samples,
         "times_the_raw_samples": model.weight_bytes / model.raw_bytes,
