@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lossless_inr.errors import UserError
+from lossless_inr.errors import PluginError, UserError
 
 
 @contextmanager
@@ -36,10 +36,11 @@ def job(log: str) -> Iterator[None]:
             raise KeyboardInterrupt
 
         signal.signal(signal.SIGTERM, interrupted)
+        signal.signal(signal.SIGINT, interrupted)  # until now its end, see workflow/start
         job.tell = tell
         try:
             yield
-        except UserError as error:
+        except (UserError, PluginError) as error:
             tell(f"error: {error}")
             sys.exit(1)
         except KeyboardInterrupt:

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -200,6 +202,35 @@ def test_ctrl_c_in_the_middle_ends_in_words_and_the_rerun_goes_on(project):
     code, output = project.run("--until", "fit")
     assert code == 0, output
     assert all(project.records()[name] == written for name, written in kept.items())
+
+
+@pytest.mark.parametrize(
+    ("script", "says"), [(".snakemake/scripts/a.py", ""), ("mine.py", "KeyboardInterrupt")]
+)
+def test_ctrl_c_during_the_imports_of_a_script_and_of_no_other_program_is_silent(
+    script, says, tmp_path, root
+):
+    for name, text in {
+        script: "import sys, time\nprint('importing', flush=True)\ntime.sleep(60)\n",
+        "user/sitecustomize.py": "print('of the user')\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    folders = [root / "workflow/start", tmp_path / "user"]
+    with subprocess.Popen(
+        [sys.executable, tmp_path / script],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, folders))},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell's background jobs ignore SIGINT, and their children would inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as process:
+        assert [process.stdout.readline() for _ in range(2)] == ["of the user\n", "importing\n"]
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
+    assert process.returncode == -signal.SIGINT
+    assert errors.strip().endswith(says) and bool(errors) == bool(says)
 
 
 def test_a_piece_stops_at_its_time_and_what_is_finished_can_be_shown(project):

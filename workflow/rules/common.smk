@@ -1,11 +1,19 @@
 # The plan of this scale, and names that wildcards may take. Nothing here imports torch: this
 # file is read again by every cluster job.
+import os
 import re
 import sys
 
 from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, workflow.basedir)
+# For scripts: see the one file in this folder.
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [
+        f"{workflow.basedir}/workflow/start",
+        *filter(None, [os.environ.get("PYTHONPATH")]),
+    ]
+)
 
 from lossless_inr.errors import UserError
 from lossless_inr.experiments.plan import Plan
