@@ -69,8 +69,8 @@ regress-quick: .venv/installed  ## the part of it that takes under a minute
 regress-accept: .venv/installed  ## make what is measured now the baseline: make regress-accept REASON="why"
 	@$(BIN)/python -m lossless_inr.cli regress --accept "$(REASON)" $(ARGS)
 
-regress-power: .venv/installed-dev  ## plant faults and print which rows of the gate catch them; minutes
-	@$(BIN)/python -m pytest -m power tests/regress/test_power.py -s $(ARGS)
+regress-power: .venv/installed-dev  ## plant faults in copies of the code: which rows of the gate catch them; minutes
+	@$(BIN)/python -m pytest -m power tests/regress/test_power.py $(ARGS)
 
 lint: .venv/installed-dev  ## ruff and snakefmt
 	@$(BIN)/python -m ruff check .

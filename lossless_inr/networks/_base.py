@@ -53,8 +53,9 @@ class CoordinateMLP(nn.Module):
     encoding : nn.Module, optional
         Applied to the coordinates first; `in_features` counts its output. It may have parameters
         (a table of features).
-    dtype : torch.dtype
-        Of every layer after the first (complex networks have a real first layer).
+    dtype : torch.dtype, optional
+        Of every layer after the first (complex networks have a real first layer); torch's default
+        if left out.
     scale : callable, int -> float
         Factor of layer k's argument, the omega of sin(omega (W x + b)). It multiplies the weights
         rather than the activations: the same function, with two passes less over the largest
@@ -74,7 +75,7 @@ class CoordinateMLP(nn.Module):
         hidden_layers: int,
         activation: Callable[[torch.Tensor, int], torch.Tensor],
         encoding: nn.Module | None = None,
-        dtype: torch.dtype = torch.float32,
+        dtype: torch.dtype | None = None,
         scale: Callable[[int], float] = lambda index: 1.0,
     ):
         super().__init__()

@@ -24,8 +24,12 @@ def build(*, axes, outputs, width, hidden_layers, omega=20.0, scale=10.0):
             # j omega z = -omega Im z + j omega Re z: assembled from real parts, which is
             # several times faster than a complex exponential.
             size = torch.exp(-omega * z.imag - scale**2 * (z.real**2 + z.imag**2))
-            return torch.polar(size, omega * z.real)
-        return torch.polar(torch.exp(-((scale * z) ** 2)), omega * z)
+            angle = omega * z.real
+        else:
+            size, angle = torch.exp(-((scale * z) ** 2)), omega * z
+        # Not torch.polar: its gradient is NaN where `size` is subnormal, on some CPUs and at the
+        # end of a tensor, so that whether a fit diverged hung on the slices (torch 2.13).
+        return torch.complex(size * torch.cos(angle), size * torch.sin(angle))
 
     return CoordinateMLP(
         len(axes),
@@ -33,5 +37,5 @@ def build(*, axes, outputs, width, hidden_layers, omega=20.0, scale=10.0):
         math.floor(width / math.sqrt(2)),
         hidden_layers,
         activation,
-        dtype=torch.complex64,
+        dtype=torch.get_default_dtype().to_complex(),
     )

@@ -6,6 +6,8 @@ import hashlib
 import json
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +49,17 @@ def _digest(array: np.ndarray) -> str:
     return hashlib.sha256(f"{array.dtype}{array.shape}".encode() + array.tobytes()).hexdigest()
 
 
+@contextmanager
+def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    """What networks draw their weights in."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
 def trace(case: Trace, signal: Signal) -> dict:
     """The losses of the first updates and every count that does not hang on rounding.
 
@@ -54,11 +67,9 @@ def trace(case: Trace, signal: Signal) -> dict:
     """
     exact_float32()
     form = build_form(case.spec)
-    network = build_network(case.spec, form)
-    if not case.compiled:
-        for parameter in network.parameters():
-            wide = torch.complex128 if parameter.is_complex() else torch.float64
-            parameter.data = parameter.data.to(wide)
+    # Weights drawn in float32 differ in their last bit between kinds of CPU.
+    with _default_dtype(torch.float32 if case.compiled else torch.float64):
+        network = build_network(case.spec, form)
     outcomes: list[Outcome] = []
     loop = Loop(
         [network],

@@ -398,3 +398,14 @@ def test_tanh_network_starts_with_xavier_normal_weights():
 
 def test_finer_draws_its_first_biases_from_the_wider_range_when_asked():
     assert_uniform(build("finer", width=256, first_bias=5.0).layers[0].bias, 5.0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.complex64])
+def test_wire_has_a_gradient_where_its_envelope_is_subnormal(dtype):
+    network = build("wire", [Axis(16)], 1, 8, 1)
+    # exp(-(10 z)**2) leaves the normal numbers at z = 0.935 and is 0 from 1.02 on; odd lengths,
+    # since kernels treat the end of a tensor otherwise.
+    for length in (1, 7, 1001):
+        z = torch.linspace(0.92, 1.04, length).to(dtype).requires_grad_()
+        network.activation(z, 0 if dtype == torch.float32 else 1).real.sum().backward()
+        assert torch.isfinite(torch.view_as_real(z.grad) if z.is_complex() else z.grad).all()
