@@ -17,6 +17,7 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/fit.smk"
 include: "workflow/rules/outside.smk"
 include: "workflow/rules/collect.smk"
+include: "workflow/rules/speech.smk"
 include: "workflow/rules/report.smk"
 
 

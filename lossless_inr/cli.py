@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from lossless_inr.errors import UserError, suggest
+from lossless_inr.errors import PluginError, UserError, suggest
 
 app = typer.Typer(
     add_completion=True,
@@ -548,8 +548,13 @@ def list_(
         width = max(map(len, rows), default=0)
         for name, text in rows.items():
             typer.echo(f"{name:{width}s}  {text}")
-    if check and any(faults.values()):
-        raise typer.Exit(1)
+    if check:
+        # Not on standard output, which --json is read from.
+        wrong = sum(map(bool, faults.values()))
+        told = f"; {wrong} {'does' if wrong == 1 else 'do'} not" if wrong else ""
+        typer.echo(f"{len(faults) - wrong} of {len(faults)} keep their contract{told}", err=True)
+        if wrong:
+            raise typer.Exit(1)
 
 
 @app.command()
@@ -576,7 +581,7 @@ def main() -> None:
     """Entry point: bad input is one line on stderr and exit code 2."""
     try:
         app()
-    except UserError as error:
+    except (UserError, PluginError) as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)
     except SystemExit as end:

@@ -10,8 +10,10 @@ import numpy as np
 
 MOST_FLAC_RATE = 655_350
 MOST_WEBP_SIDE = 16_383
-# libsndfile's names of integer formats.
-SUBTYPES = {8: "PCM_U8", 16: "PCM_16", 24: "PCM_24"}
+# libsndfile's names of what sound files hold: integers by their bits, then floats.
+WAV_SUBTYPES = {8: "PCM_U8", 16: "PCM_16", 24: "PCM_24", 32: "PCM_32"}
+FLAC_SUBTYPES = {8: "PCM_S8", 16: "PCM_16", 24: "PCM_24"}
+FLOAT_SUBTYPES = {"float32": "FLOAT", "float64": "DOUBLE"}
 
 
 @dataclass(frozen=True)
@@ -93,35 +95,84 @@ def image_codecs(shape: tuple[int, ...], bits: int) -> dict[str, Codec]:
     return found
 
 
-def flac(shape: tuple[int, ...], bits: int, sample_rate: int | None = None) -> Codec | None:
-    """FLAC for sound of a shape and depth; None where the format cannot hold it.
+def sound_codecs(
+    shape: tuple[int, ...],
+    bits: int,
+    encoding: str = "integer",
+    sample_rate: int | None = None,
+) -> dict[str, Codec]:
+    """Codecs that hold sounds of a shape, depth and encoding, by name.
 
     Parameters
     ----------
     shape : tuple of int
         (samples, channels).
     bits : int
-        16 or 24.
+        Of a sample; FLAC is for 8, 16 and 24, ALAC for 16 and 24, WavPack for 32 as well.
+    encoding : {"integer", "float16", "float32", "float64"}
+        Floats are words of IEEE 754; of these codecs only WavPack knows some, float32.
     sample_rate : int, optional
-        Written to the header; 44,100 Hz where it is not known.
-    """
-    import soundfile
+        Written to the file; 44,100 Hz where it is not known.
 
-    if bits not in (16, 24) or shape[-1] > 8 or (sample_rate or 1) > MOST_FLAC_RATE:
-        return None
+    Returns
+    -------
+    dict of str to Codec
+        Encoders have their usual settings, but FLAC its strongest.
+    """
+    rate, channels = sample_rate or 44_100, shape[-1]
+    integers, found = encoding == "integer", {}
+    if integers and bits in FLAC_SUBTYPES and channels <= 8 and rate <= MOST_FLAC_RATE:
+        found["FLAC"] = _flac(bits, rate)
+    if channels <= 2 and ((integers and bits in WAV_SUBTYPES) or encoding == "float32"):
+        found["WavPack"] = _ffmpeg("wavpack", "wv", bits, encoding, rate)
+    if channels <= 2 and integers and bits in (16, 24):
+        found["ALAC"] = _ffmpeg("alac", "ipod", bits, encoding, rate)
+    return found
+
+
+def _flac(bits: int, rate: int) -> Codec:
+    import soundfile
 
     def encode(samples: np.ndarray) -> bytes:
         file = io.BytesIO()
         soundfile.write(
-            file, pcm(samples, bits), sample_rate or 44_100, format="FLAC",
-            subtype=SUBTYPES[bits], compression_level=1.0,
+            file, pcm(samples, bits), rate, format="FLAC", subtype=FLAC_SUBTYPES[bits],
+            compression_level=1.0,
         )  # fmt: skip
         return file.getvalue()
 
     def decode(code: bytes) -> np.ndarray:
-        kind = "int16" if bits == 16 else "int32"
+        kind = "int16" if bits <= 16 else "int32"
         numbers, _ = soundfile.read(io.BytesIO(code), dtype=kind, always_2d=True)
         return offset_binary(numbers, bits)
+
+    return Codec(encode, decode)
+
+
+def _ffmpeg(name: str, container: str, bits: int, encoding: str, rate: int) -> Codec:
+    """A codec of FFmpeg's, through PyAV; one or two channels."""
+    import av
+
+    form = "fltp" if encoding != "integer" else "s16p" if bits <= 16 else "s32p"
+
+    def encode(samples: np.ndarray) -> bytes:
+        values = samples.astype("<u4").view(np.float32) if form == "fltp" else pcm(samples, bits)
+        layout = "mono" if samples.shape[-1] == 1 else "stereo"
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(values.T), form, layout)
+        frame.sample_rate = rate
+        file = io.BytesIO()
+        with av.open(file, "w", format=container) as output:
+            stream = output.add_stream(name, rate=rate)
+            stream.layout, stream.format = layout, form
+            for packet in (*stream.encode(frame), *stream.encode(None)):
+                output.mux(packet)
+        return file.getvalue()
+
+    def decode(code: bytes) -> np.ndarray:
+        with av.open(io.BytesIO(code)) as content:
+            parts = [frame.to_ndarray() for frame in content.decode(audio=0)]
+        values = np.ascontiguousarray(np.concatenate(parts, axis=1).T)
+        return values.view(np.uint32) if form == "fltp" else offset_binary(values, bits)
 
     return Codec(encode, decode)
 

@@ -1,4 +1,4 @@
-"""One exception for everything a user can mend, and how names are suggested.
+"""Exceptions for what a user can mend, and how names are suggested.
 
 Every place that meets bad input raises `UserError` with a single line that says what is
 wrong, where, and what to change. The command line and the workflow scripts print that line
@@ -13,6 +13,17 @@ from collections.abc import Iterable
 
 class UserError(Exception):
     """Bad input: the message is one line (what, where, what to change)."""
+
+    def __init__(self, message: str):
+        super().__init__(" ".join(str(message).split()))
+
+
+class PluginError(Exception):
+    """A plug-in cannot be imported: one line, like `UserError`.
+
+    No `UserError`, because it ends no shard: the fits of that plug-in are records with status
+    `failed`, as if it had failed while it was fitted, and the other fits go on.
+    """
 
     def __init__(self, message: str):
         super().__init__(" ".join(str(message).split()))

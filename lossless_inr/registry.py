@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
-from lossless_inr.errors import UserError, suggest
+from lossless_inr.errors import PluginError, UserError, suggest
 
 PACKAGE = Path(__file__).parent
 ROOMS = {"network": "networks", "representation": "representations"}
@@ -36,6 +36,8 @@ ENTRY_POINTS = "lossless_inr.plugins"
 VARIABLE = "LOSSLESS_INR_PLUGINS"
 # Seconds that importing a plug-in may take; one that hangs must not hold up a shard.
 IMPORT_LIMIT = 60
+# Files (as they were then) whose import failed, and why: each is tried, and waited for, once.
+_not_importable: dict[tuple[Path, int], str] = {}
 
 
 @dataclass(frozen=True)
@@ -178,6 +180,8 @@ def load(kind: str, name: str) -> ModuleType:
     Raises
     ------
     UserError
+        If there is no such plug-in.
+    PluginError
         If the import fails or takes more than a minute.
     """
     file = path(kind, name)
@@ -188,20 +192,23 @@ def load(kind: str, name: str) -> ModuleType:
     known = sys.modules.get(module)
     if known is not None and known.__file__ == str(file):
         return known
+    version = (file, file.stat().st_mtime_ns)
+    if version in _not_importable:
+        raise PluginError(_not_importable[version])
     try:
-        with _limited(f"{file}: importing it"):
+        with _limited("importing it"):
             if module.startswith("lossless_inr."):
                 return importlib.import_module(module)
             found = importlib.util.spec_from_file_location(module, file)
             loaded = sys.modules[module] = importlib.util.module_from_spec(found)
             found.loader.exec_module(loaded)
             return loaded
-    except UserError:
+    except (Exception, SystemExit) as error:  # a plug-in that calls sys.exit ends only itself
         sys.modules.pop(module, None)
-        raise
-    except Exception as error:
-        sys.modules.pop(module, None)
-        raise UserError(f"{file}: cannot be imported: {type(error).__name__}: {error}") from error
+        known = isinstance(error, PluginError)
+        why = str(error) if known else f"cannot be imported: {type(error).__name__}: {error}"
+        _not_importable[version] = f"{file}: {why}"
+        raise PluginError(_not_importable[version]) from error
 
 
 @contextmanager
@@ -213,7 +220,7 @@ def _limited(what: str):
         return
 
     def end(*_):
-        raise UserError(f"{what} took more than {IMPORT_LIMIT} s")
+        raise PluginError(f"{what} took more than {IMPORT_LIMIT} s")
 
     before = signal.signal(alarm, end)
     signal.setitimer(signal.ITIMER_REAL, IMPORT_LIMIT)

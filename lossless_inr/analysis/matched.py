@@ -111,4 +111,6 @@ def at_equal_compute(fits: pd.DataFrame) -> dict[str, Matched]:
         "g": _channels(fits),
         "h": bits_help_others_at_equal_flops(fits),
         "i": _worded(gain, "stated at equal FLOPs"),
+        "j": Matched(NOTHING, "a claim about each fit by itself"),
+        "k": Matched(NOTHING, "a claim about each fit by itself"),
     }

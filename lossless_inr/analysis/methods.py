@@ -97,7 +97,7 @@ def summarise_methods(fits: pd.DataFrame) -> list[MethodSummary]:
             quality["psnr"] = summarise_values(signal_psnr(group, bits))
         if not last.isna().any():
             # The record keeps the root of the last mean square, a ratio of two integers.
-            error = (last.astype(float) ** 2 * group.samples).round().astype("Int64")
+            error = (last.astype(float) ** 2 * group.samples).round()
             quality["psnr_last_pooled"] = psnr(int(error.sum()), int(group.samples.sum()), bits)
             quality["psnr_last"] = summarise_values(
                 signal_psnr(group.assign(best_squared_error=error), bits)

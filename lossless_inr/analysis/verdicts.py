@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from lossless_inr.signals.codes import FLOAT_CODES
+
 HOLDS, FAILS, OPEN = "holds", "does not hold", "not decided"
 # The baselines' iterations in Table 1, by bit depth.
 PAPER_BUDGET = {8: 1000, 16: 5000}
@@ -295,6 +297,48 @@ def factors(fits: pd.DataFrame) -> Verdict:
     return _verdict(*text, result, chosen, why)
 
 
+def _words_come_back(text: tuple[str, str, str], fits: pd.DataFrame) -> Verdict:
+    """Of the bit forms with the fast recipe: whether every fit is lossless and verified."""
+    chosen = fits[fits.representation.isin(["bitplane", "bithead"]) & (fits.status != "failed")]
+    fast = _of(chosen, recipe="fast", variant="")
+    if fast.empty:
+        return _verdict(*text, OPEN, fast, "no such fit at this scale")
+    done = fast[fast.status == "lossless"]
+    verified = int(done.verified.fillna(False).sum())
+    why = f"fast recipe: {len(done)} of {len(fast)} fits, {verified} verified"
+    if len(done):
+        low, middle, high = done.iterations.quantile([0, 0.5, 1])
+        why += f"; {low:,.0f} to {high:,.0f} updates, median {middle:,.0f}"
+    if len(done) == verified == len(fast):
+        why += f"; a fit fails with at most {1 - 0.05 ** (1 / len(fast)):.1%} (95 %)"
+    for form, group in chosen[chosen.recipe == "published"].groupby("representation"):
+        zero = group[group.status == "lossless"]
+        why += f"; published recipe, {form}: {len(zero)} of {len(group)}"
+    values = _of(fits, representation="direct", variant="")
+    if len(values):
+        zero = int((values.status == "lossless").sum())
+        why += f"; value regression: {zero} of {len(values)}"
+    return _verdict(*text, HOLDS if len(done) == verified == len(fast) else OPEN, fast, why)
+
+
+def sounds_reach_zero(fits: pd.DataFrame) -> Verdict:
+    """(j) 16-bit sounds."""
+    text = ("j", "16-bit audio reaches BER 0", "section 5")
+    return _words_come_back(text, fits[(fits.kind == "audio") & (fits.bits == 16) & ~_float(fits)])
+
+
+def floats_come_back(fits: pd.DataFrame) -> Verdict:
+    """(k) float32, word for word."""
+    text = ("k", "float32 signals reach identical words", "Figure 12, Table 9")
+    return _words_come_back(text, fits[_float(fits) & (fits.bits == 32)])
+
+
+def _float(fits: pd.DataFrame) -> pd.Series:
+    """Fits of floats; tables of before had none."""
+    code = fits["code"] if "code" in fits else pd.Series("offset", fits.index)
+    return code.isin(FLOAT_CODES)
+
+
 def verdicts(fits: pd.DataFrame, plane_errors: Callable[[pd.Series], pd.Series]) -> list[Verdict]:
     """Every claim held against the fits of one scale.
 
@@ -315,4 +359,6 @@ def verdicts(fits: pd.DataFrame, plane_errors: Callable[[pd.Series], pd.Series])
         channel_costs(fits),
         bits_help_others(fits),
         factors(fits),
+        sounds_reach_zero(fits),
+        floats_come_back(fits),
     ]

@@ -34,7 +34,14 @@ def facts(signal: Signal) -> dict:
 
 
 def hand_over(signal: Signal, raw: Path, told: Path) -> None:
-    """Write the samples (C order, little-endian) and their facts, each atomically."""
+    """Write the samples (C order, little-endian) and their facts, each atomically.
+
+    Parameters
+    ----------
+    signal : Signal
+    raw, told : Path
+        The files to write: samples of 1, 2 or 4 bytes each, and `facts` as JSON.
+    """
     with replacing(raw) as file:
         file.write(np.ascontiguousarray(signal.samples, sample_dtype(signal.bits)).tobytes())
     with replacing(told, "w", encoding="utf-8") as file:

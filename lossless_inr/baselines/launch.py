@@ -74,7 +74,18 @@ def run_step(command: list[str], limit: float) -> tuple[float, str]:
 
 
 def step(folder: Path, name: str, limit: float, command: list[str]) -> None:
-    """Run a step and note how it ended in `folder/run.json`."""
+    """Run a step and note how it ended in `folder/run.json`.
+
+    Parameters
+    ----------
+    folder : Path
+        The program's answer to one signal; made if it is missing.
+    name : str
+        Of the step, e.g. encode. After a step that failed no other is run.
+    limit : float
+        Seconds.
+    command : list of str
+    """
     folder.mkdir(parents=True, exist_ok=True)
     notes = folder / NOTES
     steps = json.loads(notes.read_text()) if notes.is_file() else []
@@ -90,7 +101,17 @@ def step(folder: Path, name: str, limit: float, command: list[str]) -> None:
 
 
 def build(target: Path, limit: float, command: list[str]) -> None:
-    """Make `target` with a command, or a script in its place that says why there is none."""
+    """Make `target` with a command, or a script in its place that says why there is none.
+
+    Parameters
+    ----------
+    target : Path
+        The program's file.
+    limit : float
+        Seconds.
+    command : list of str
+        E.g. a compiler, which writes `target`.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
     _, reason = run_step(command, limit)

@@ -10,9 +10,9 @@ from lossless_inr.baselines.score import Score
 from lossless_inr.codecs import zstd_size
 
 COLUMNS = [
-    "source", "program", "variant", "signal", "set", "bits", "samples", "status", "reason",
-    "bits_per_sample", "bits_per_sample_zstd", "encode_seconds", "decode_seconds", "seconds_by",
-    "psnr", "ssim", "ber", "seed",
+    "source", "program", "variant", "signal", "set", "bits", "encoding", "samples", "status",
+    "reason", "bits_per_sample", "bits_per_sample_zstd", "encode_seconds", "decode_seconds",
+    "seconds_by", "psnr", "ssim", "ber", "seed",
 ]  # fmt: skip
 
 
@@ -45,6 +45,7 @@ def _of_score(one: Score) -> dict:
         "variant": one.variant,
         "signal": one.signal,
         "bits": one.bits,
+        "encoding": one.encoding,
         "samples": one.samples,
         "status": one.status,
         "reason": one.reason,
@@ -97,11 +98,11 @@ def rate_table(scores: list[Score], fits: pd.DataFrame, results: Path) -> pd.Dat
         `COLUMNS`. Of a fit: `bits_per_sample` is that of its weights as saved, `lossless` needs
         it to be verified, and `encode_seconds` are those of the fitting loop.
     """
-    signals = {one.signal for one in scores}
+    encodings = {one.signal: one.encoding for one in scores}
     rows = [_of_score(one) for one in scores]
-    for _, fit in fits[fits.signal.isin(signals)].astype(object).iterrows():
+    for _, fit in fits[fits.signal.isin(encodings)].astype(object).iterrows():
         plain = fit.where(fit.notna(), None)
-        rows.append(_of_fit(plain, results))
+        rows.append(_of_fit(plain, results) | {"encoding": encodings[fit.signal]})
     table = pd.DataFrame(rows, columns=COLUMNS)
     table["set"] = [signal_set(name) for name in table.signal]
     numbers = ["bits_per_sample", "bits_per_sample_zstd", "encode_seconds", "decode_seconds"]

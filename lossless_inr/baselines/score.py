@@ -14,8 +14,10 @@ from lossless_inr.baselines.launch import NOTES
 from lossless_inr.errors import UserError
 from lossless_inr.fitting.record import Quality
 from lossless_inr.metrics import (
+    LEVEL_BITS,
     bit_error_rate,
     count_errors,
+    levels,
     psnr,
     rmse,
     ssim,
@@ -47,6 +49,7 @@ class Score(Strict):
     signal: str
     kind: str
     bits: int
+    encoding: str = "integer"
     samples: Annotated[int, Field(ge=1)]
     signal_sha256: str
     status: Literal["lossless", "lossy", "failed", "not applicable"]
@@ -65,14 +68,18 @@ class Score(Strict):
         return None if self.code_bytes is None else 8 * self.code_bytes / self.samples
 
 
-def quality_of(decoded: np.ndarray, truth: np.ndarray, bits: int) -> Quality:
-    """Metrics of decoded integers, from exact counts.
+def quality_of(
+    decoded: np.ndarray, truth: np.ndarray, bits: int, encoding: str = "integer"
+) -> Quality:
+    """Metrics of decoded integers, or words of floats, from exact counts.
 
     Parameters
     ----------
     decoded, truth : ndarray of unsigned int, same shape
         Values in 0 .. 2**bits - 1.
     bits : int
+    encoding : {"integer", "float16", "float32", "float64"}
+        PSNR and RMSE of floats are of 2**24 levels of the original's range (`metrics.levels`).
 
     Returns
     -------
@@ -80,16 +87,21 @@ def quality_of(decoded: np.ndarray, truth: np.ndarray, bits: int) -> Quality:
     """
     ours, theirs = truth.astype(np.int64), decoded.astype(np.int64)
     wrong = sum(int(n) for n in wrong_bits_per_plane(theirs, ours, bits))
+    of_bits = bits
+    if encoding != "integer":
+        sound = truth.ndim == 2
+        ours, theirs = (levels(words, truth, bits, sound) for words in (truth, decoded))
+        bits = LEVEL_BITS
     if bits > MOST_EXACT_BITS:
         ours, theirs = ours.astype(object), theirs.astype(object)
     squared = int(count_errors(theirs, ours))
     return Quality(
         wrong_bits=wrong,
         squared_error=squared,
-        ber=bit_error_rate(wrong, truth.size, bits),
+        ber=bit_error_rate(wrong, truth.size, of_bits),
         rmse=rmse(squared, truth.size),
         psnr=psnr(squared, truth.size, bits),
-        ssim=ssim(decoded, truth, bits),
+        ssim=ssim(theirs, ours, bits),
     )
 
 
@@ -136,7 +148,16 @@ def score(folder: Path, program: str, signal: Signal) -> list[Score]:
 
 
 def unusable(program: str, signal: Signal, reason: str) -> Score:
-    """The failed row of a program that could not be run at all."""
+    """The failed row of a program that could not be run at all.
+
+    Parameters
+    ----------
+    program : str
+    signal : Signal
+        What it was to be run on.
+    reason : str
+        Why it was not; made one line of at most 300 characters.
+    """
     return Score(**_facts(program, signal), status="failed", reason=" ".join(reason.split())[:300])
 
 
@@ -146,6 +167,7 @@ def _facts(program: str, signal: Signal) -> dict:
         "signal": signal.name,
         "kind": signal.kind,
         "bits": signal.bits,
+        "encoding": signal.encoding,
         "samples": signal.samples.size,
         "signal_sha256": signal.sha256,
     }
@@ -178,7 +200,7 @@ def _score_place(place: Path, facts: dict, signal: Signal) -> Score:
         decoded = _reconstruction(place, signal)
         code_bytes = _code_bytes(place)
         seconds = _seconds(place, facts["steps"], code_bytes)
-        quality = quality_of(decoded, signal.samples, signal.bits)
+        quality = quality_of(decoded, signal.samples, signal.bits, signal.encoding)
         digest = samples_sha256(decoded, signal.bits)
     except UserError as error:
         return Score(**facts, status="failed", reason=str(error))

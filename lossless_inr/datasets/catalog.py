@@ -22,7 +22,7 @@ from lossless_inr.datasets.table import (
     COLUMNS,
     COUNTED,
     EVERY,
-    FLOAT,
+    HALVE,
     LISTED,
     NAME,
     NATIVE,
@@ -33,6 +33,7 @@ from lossless_inr.datasets.table import (
 )
 from lossless_inr.errors import UserError, suggest
 from lossless_inr.signals import readers, resample, synthetic
+from lossless_inr.signals.codes import FLOAT_CODES
 from lossless_inr.signals.signal import Signal, sample_dtype
 
 
@@ -293,10 +294,12 @@ class Catalog:
             square = resample.centre_square(samples)
             samples = resample.downsample(square, *shape[:2], from_bits=bits, to_bits=entry.bits)
         else:
+            if entry.prepare == HALVE:
+                samples = resample.halve(as_floats(samples, bits))
             if size != NATIVE:
                 samples = resample.crop(samples, shape[:-1], entry.offset)
-            if entry.encoding == FLOAT:
-                samples = float_words(samples, bits)
+            if entry.encoding in FLOAT_CODES:
+                samples = float_words(samples, bits, entry.encoding)
             else:
                 samples = _without_empty_bits(samples, bits, entry.bits, shown)
         prepared = Signal(
@@ -345,14 +348,15 @@ class Catalog:
     def _compare(self, entry: Entry, samples: np.ndarray, bits: int, shown: str) -> None:
         """Hold a file against its row."""
         floats = samples.dtype.kind == "f"
-        if floats and entry.source_encoding != FLOAT:
+        declared = entry.source_encoding
+        if floats and declared == "integer":
             raise UserError(
                 f"{shown}: the file holds floating-point samples but {entry.source_bits}-bit "
-                f"integers are declared; set bits and source_bits to {FLOAT} in {self.path}"
+                f"integers are declared; set bits and source_bits to float{bits} in {self.path}"
             )
-        if not floats and entry.source_encoding == FLOAT:
+        if not floats and declared != "integer":
             raise UserError(
-                f"{shown}: the file holds {bits}-bit integers but source_bits={FLOAT} is "
+                f"{shown}: the file holds {bits}-bit integers but source_bits={declared} is "
                 f"declared; set source_bits to {bits} in {self.path}"
             )
         if bits != entry.source_bits:
@@ -370,7 +374,8 @@ class Catalog:
                 f"{shown}: the file has shape {'x'.join(map(str, samples.shape))} but "
                 f"source_shape={wanted} is declared in {self.path}"
             )
-        if bits == 16 == entry.bits and not entry.source.startswith("synthetic:"):
+        integers = not floats and not entry.source.startswith("synthetic:")
+        if bits == 16 == entry.bits and integers:
             zero, repeated = padding(samples)
             if zero:
                 raise UserError(
@@ -401,26 +406,37 @@ def padding(samples: np.ndarray) -> tuple[bool, bool]:
     return zero, repeated
 
 
-def float_words(samples: np.ndarray, bits: int) -> np.ndarray:
-    """IEEE-754 binary32 words of floats, or of offset binary integers as fractions of full scale.
+def as_floats(samples: np.ndarray, bits: int) -> np.ndarray:
+    """Floats as they are, or integers as fractions of full scale: float64, same shape.
 
-    Integers become (I - 2**(bits-1)) / 2**(bits-1), the reading of libsndfile and torchaudio;
-    exact up to 24 bits.
+    Offset binary I becomes (I - 2**(bits-1)) / 2**(bits-1), the reading of libsndfile and
+    torchaudio.
+    """
+    if samples.dtype.kind == "f":
+        return samples.astype(np.float64)
+    half = 2 ** (bits - 1)
+    return (samples.astype(np.int64) - half) / half
+
+
+def float_words(samples: np.ndarray, bits: int, encoding: str = "float32") -> np.ndarray:
+    """IEEE-754 words of floats, or of integers as fractions of full scale (see `as_floats`).
 
     Parameters
     ----------
-    samples : ndarray of float32 or int, any shape
+    samples : ndarray of float or int, any shape
+        Floats of the same length are taken as they are, NaN payloads included.
     bits : int
-        Bit depth of integers.
+        Bit depth of integers; up to 24 are exact in float32.
+    encoding : {"float16", "float32", "float64"}
 
     Returns
     -------
-    ndarray of uint32
+    ndarray of uint16, uint32 or uint64
     """
-    if samples.dtype.kind != "f":
-        half = 2 ** (bits - 1)
-        samples = ((samples.astype(np.int64) - half) / half).astype(np.float32)
-    return np.ascontiguousarray(samples, dtype="<f4").view("<u4")
+    kind = np.dtype(encoding)
+    if samples.dtype != kind:
+        samples = as_floats(samples, bits).astype(kind)
+    return np.ascontiguousarray(samples).view(f"<u{kind.itemsize}")
 
 
 def _without_empty_bits(samples: np.ndarray, bits: int, kept: int, shown: str) -> np.ndarray:

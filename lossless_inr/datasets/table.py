@@ -11,14 +11,15 @@ from urllib.parse import quote
 
 from lossless_inr.datasets.checks import HEX, Digests
 from lossless_inr.errors import UserError, suggest
+from lossless_inr.signals.codes import FLOAT_CODES
 from lossless_inr.signals.signal import KINDS
 
 # Names become folders and file names on every system, so they are kept plain.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 SIZE = re.compile(r"[1-9]\d{0,6}(x[1-9]\d{0,4})?")
 NATIVE = "native"
-# Stands for a bit depth where samples are IEEE-754 words.
-FLOAT = "float32"
+# A way of preparation: half the rate.
+HALVE = "halve"
 # float32 holds integers up to 24 bits exactly, and no file kind here has more.
 MAX_INTEGER_BITS = 24
 # A row for many signals: `{0801..0900}` counts, `{list:a4001..a5000}` takes names from the set's
@@ -72,8 +73,10 @@ class Entry:
         `fetched:<file>[!<member>][#<index>]`.
     source_shape : tuple of int or None
         Shape of the file's samples; None where the table does not know it.
-    encoding, source_encoding : {"integer", "float32"}
-        Of the prepared samples and of the file's; `float32` stands in the columns of bits.
+    encoding, source_encoding : {"integer", "float16", "float32", "float64"}
+        Of the prepared samples and of the file's; a float's name stands in the columns of bits.
+    prepare : {"resize", "crop", "halve"}
+        `halve` resamples a sound to half its rate, in float64, and then crops.
     sizes : tuple of str
         Sizes that are prepared when the whole set is asked for.
     digests : Digests
@@ -135,17 +138,20 @@ class Entry:
             If the size does not suit the signal's kind or exceeds its source.
         """
         where = f"signal '{self.set}/{size}/{self.name}'"
+        whole = self.source_shape
+        if self.prepare == HALVE and whole[0] is not None:
+            whole = (-(-whole[0] // 2), *whole[1:])
         if size == NATIVE:
             if self.prepare == "resize" and self.bits != self.source_bits:
                 raise UserError(f"{where}: native keeps the file's {self.source_bits} bits")
-            return self.source_shape
+            return whole
         wanted = tuple(int(part) for part in size.split("x")) if SIZE.fullmatch(size) else ()
         if len(wanted) != len(self.source_shape) - 1:
             example = "3072" if self.kind == "audio" else "32x32"
             raise UserError(
                 f"{where}: size '{size}' does not suit {self.kind}; write e.g. {example}"
             )
-        available = self.source_shape[:-1]
+        available = whole[:-1]
         if self.prepare == "resize" and None not in available:
             available = (min(available),) * 2
         if any(a is not None and w > a for w, a in zip(wanted, available, strict=True)):
@@ -186,7 +192,7 @@ def parse_row(row: dict, where: str) -> Entry:
     if not many:
         check_name(row["name"], where)
     is_list = row["kind"] == "list"
-    for column, allowed in (("kind", (*KINDS, "list")), ("prepare", ("resize", "crop"))):
+    for column, allowed in (("kind", (*KINDS, "list")), ("prepare", ("resize", "crop", HALVE))):
         if row[column] not in allowed and not (is_list and column == "prepare"):
             raise UserError(f"{where}: {column}={row[column]!r}{suggest(row[column], allowed)}")
     common = {k: row[k] for k in ("set", "name", "title", "kind", "source", "sha256", "prepare")}
@@ -210,15 +216,17 @@ def parse_row(row: dict, where: str) -> Entry:
             raise UserError(f"{where}: offset={row['offset']!r} is not {example}")
 
     def depth(column: str) -> tuple[int, str]:
-        if row[column] == FLOAT:
-            return 32, FLOAT
+        if row[column] in FLOAT_CODES:
+            return FLOAT_CODES[row[column]], row[column]
         return whole(row[column], column, 1, MAX_INTEGER_BITS), "integer"
 
     (bits, encoding), (source_bits, source_encoding) = depth("bits"), depth("source_bits")
-    if encoding != source_encoding and (encoding != FLOAT or row["kind"] != "audio"):
-        raise UserError(f"{where}: only sounds of integers are also prepared as {FLOAT}")
-    if FLOAT in (encoding, source_encoding) and row["prepare"] != "crop":
-        raise UserError(f"{where}: {FLOAT} samples are cropped, never resized")
+    if encoding != source_encoding and (source_encoding != "integer" or row["kind"] != "audio"):
+        raise UserError(f"{where}: only sounds of integers are also prepared as floats")
+    if {encoding, source_encoding} != {"integer"} and row["prepare"] == "resize":
+        raise UserError(f"{where}: floats are cropped, never resized")
+    if row["prepare"] == HALVE and (row["kind"] != "audio" or encoding == "integer"):
+        raise UserError(f"{where}: halve is for sounds that are prepared as floats")
     entry = Entry(
         **common,
         bits=bits,

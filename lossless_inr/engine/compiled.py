@@ -23,7 +23,7 @@ from torch import nn
 
 from lossless_inr.engine.passes import Counts, LayerwisePass, Pass
 from lossless_inr.networks._base import Sine
-from lossless_inr.representations._base import Representation
+from lossless_inr.representations._base import Representation, ValueRepresentation
 
 SOURCE = Path(__file__).with_name("sine_network.cpp")
 # No -ffast-math: NaN must stay NaN. -fopenmp-simd needs no OpenMP library.
@@ -133,10 +133,12 @@ class CompiledPass(Pass):
     @staticmethod
     def fits(network: nn.Module, form: Representation, device: torch.device) -> bool:
         """Whether this pass can take the network and the loss here."""
+        values = isinstance(form, ValueRepresentation)
         return (
             device.type == "cpu"
             and form.networks == 1
             and form.loss_name == form.losses[0]
+            and not (form.floats and values)
             and LayerwisePass.fits(network)
             and isinstance(network.activation, Sine)
             and network.encoding is None
@@ -203,8 +205,17 @@ class CompiledPass(Pass):
         library().sine_pass(ctypes.byref(problem))
         return Counts(
             decoded=arrays["decoded"],
-            **{k: arrays[k].clone() for k in ("loss", "errors", "margin")},
+            errors=arrays["errors"][:, :-1].clone(),
+            squared=self._squared(batch, arrays),
+            **{k: arrays[k].clone() for k in ("loss", "margin")},
         )
+
+    def _squared(self, batch, arrays: dict[str, torch.Tensor]) -> torch.Tensor:
+        """The call's own sum where that is of words that are numbers, and cannot overflow."""
+        form = batch.form
+        if form.code == "offset" and form.counts_fit:
+            return arrays["errors"][:, -1].double()
+        return form.squared_error(arrays["decoded"], arrays["truth"])
 
     def update(self):
         """`State.update` in one sweep over memory."""

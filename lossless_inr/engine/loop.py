@@ -47,7 +47,7 @@ class Curve:
     """
 
     loss: list[float] = field(default_factory=list)
-    squared_error: list[int] = field(default_factory=list)
+    squared_error: list[float] = field(default_factory=list)
     wrong_bits: list[list[int]] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
 
@@ -70,7 +70,7 @@ class Outcome:
     state : dict of str to Tensor
         Weights that were evaluated last (of the last good snapshot when diverged).
     decoded, best_decoded : ndarray of int64, (positions, channels)
-        Integers of `state`, and of the iteration with the smallest squared error.
+        Samples of `state`, and of the iteration with the smallest squared error.
     best_iteration : int or None
         None if no pass over every position gave a finite loss.
     ssim : dict of int to float
@@ -156,7 +156,7 @@ class Kept:
         self.weights = state.weights.clone()
         self.margin = torch.full((members,), -1.0, dtype=torch.float64, device=device)
         self.iteration = torch.full((members,), -1, dtype=torch.int64, device=device)
-        self.best = torch.full((members,), torch.iinfo(torch.int64).max, device=device)
+        self.best = torch.full((members,), math.inf, dtype=torch.float64, device=device)
         self.best_decoded = torch.zeros_like(batch.truth)
 
     def offer_weights(self, iteration: int, counts: Counts, weights: torch.Tensor) -> None:
@@ -170,8 +170,8 @@ class Kept:
 
     def offer_decoded(self, counts: Counts) -> None:
         """Keep the integers with the smallest squared error."""
-        better = (counts.errors[:, -1] < self.best) & torch.isfinite(counts.loss)
-        self._copy(better, best=counts.errors[:, -1], best_decoded=counts.decoded)
+        better = (counts.squared < self.best) & torch.isfinite(counts.loss)
+        self._copy(better, best=counts.squared, best_decoded=counts.decoded)
 
     def take_decoded(self, counts: Counts, rows: list[int]) -> None:
         """Keep the integers of these rows: the host has seen that they are better."""
@@ -205,7 +205,7 @@ class Member:
     curve: Curve = field(default_factory=Curve)
     ssim: dict[int, float] = field(default_factory=dict)
     first_zero: int | None = None
-    lowest: int | None = None
+    lowest: float | None = None
     best_iteration: int | None = None
     improved: bool = False
     status: str | None = None
@@ -213,25 +213,30 @@ class Member:
     apart: float = 0.0
 
     def read(
-        self, losses: list[float], errors: list[list[int]], whole: list[bool], exact: bool
+        self,
+        losses: list[float],
+        errors: list[list[int]],
+        squared: list[float],
+        whole: list[bool],
+        exact: bool,
     ) -> None:
         """Take in what the device counted since the last look, up to the end of the fit.
 
         Where a pass was not `whole`, counts are estimates: neither a zero nor the best.
         """
         self.improved = False
-        for loss, counts, sure in zip(losses, errors, whole, strict=True):
+        for loss, wrong, square, sure in zip(losses, errors, squared, whole, strict=True):
             if not math.isfinite(loss):
                 # A fit that has found its zero and only wants a margin keeps what it has.
                 self.status = "diverged" if self.first_zero is None else "lossless"
                 return
             self.curve.loss.append(loss)
-            self.curve.wrong_bits.append(counts[:-1])
-            self.curve.squared_error.append(counts[-1])
+            self.curve.wrong_bits.append(wrong)
+            self.curve.squared_error.append(square)
             iteration = len(self.curve.loss) - 1
-            if sure and (self.lowest is None or counts[-1] < self.lowest):
-                self.lowest, self.best_iteration, self.improved = counts[-1], iteration, True
-            if sure and exact and self.first_zero is None and sum(counts[:-1]) == 0:
+            if sure and (self.lowest is None or square < self.lowest):
+                self.lowest, self.best_iteration, self.improved = square, iteration, True
+            if sure and exact and self.first_zero is None and sum(wrong) == 0:
                 self.first_zero = iteration
 
 
@@ -288,7 +293,7 @@ class Loop:
         self.progress, self.finished, self.checkpoint = progress, finished, checkpoint
         self.precision = used_precision(settings, device)
         self.exact = self.precision == "float32"
-        self.image = len(form.shape) == 3
+        self.image = len(form.shape) == 3 and not form.floats  # SSIM is of integers
         self.row_macs = macs_per_row(networks[0])
         self.batch = Batch(form, samples, device)
         self.state = State(networks, settings)
@@ -298,7 +303,7 @@ class Loop:
         self.passes.bind()
         self.kept = Kept(self.state, self.batch, settings.margin)
         self.members = [Member(k, s) for k, s in enumerate(samples)]
-        self.unseen: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self.unseen: list[tuple[torch.Tensor, ...]] = []
         self.whole: list[bool] = []  # of `unseen`: whether the pass saw every position
         self.iteration = self.flops = self.rows_seen = 0
         # Weights that are known to be good, and their updates.
@@ -317,7 +322,8 @@ class Loop:
             part = None if last else self._part()
             counts = self._counted(training=not last, precision=self.precision, part=part)
             share = self.form.rows / part.rows if part else 1
-            self.unseen.append((counts.loss, (counts.errors * share).round().long()))
+            wrong, squared = (counts.errors * share).round().long(), counts.squared * share
+            self.unseen.append((counts.loss, wrong, squared.round() if part else squared))
             self.whole.append(part is None)
             if part is None and self.look_every > 1:  # else the look knows whether there is cause
                 self.kept.offer_decoded(counts)
@@ -356,12 +362,12 @@ class Loop:
 
     def _look(self, counts: Counts, last: bool, scheduled: bool) -> None:
         """Read what the device has counted; conclude the members that are done."""
-        losses, errors = (
+        losses, errors, squared = (
             torch.stack(each, dim=1).tolist() if len(each) > 1 else each[0][:, None].tolist()
             for each in zip(*self.unseen, strict=True)
         )
         for row, member in enumerate(self.members):
-            member.read(losses[row], errors[row], self.whole, self.exact)
+            member.read(losses[row], errors[row], squared[row], self.whole, self.exact)
         self.unseen.clear()
         self.whole.clear()
         if self.look_every == 1:
@@ -453,7 +459,8 @@ class Loop:
 
     def _add_ssim(self, member: Member, iteration: int, decoded: torch.Tensor) -> None:
         shape, bits = self.form.shape, self.form.bits
-        value = ssim(decoded.cpu().numpy().reshape(shape), member.samples, bits)
+        integers = self.form.samples(decoded).cpu().numpy()
+        value = ssim(integers.reshape(shape), member.samples, bits)
         if value is not None:
             member.ssim[iteration] = value
 
@@ -495,8 +502,8 @@ class Loop:
             margin_iterations=iterations if margin_iterations is None else margin_iterations,
             curve=curve,
             state=state,
-            decoded=decoded.cpu().numpy(),
-            best_decoded=best_decoded.cpu().numpy(),
+            decoded=self.form.samples(decoded).cpu().numpy(),
+            best_decoded=self.form.samples(best_decoded).cpu().numpy(),
             best_iteration=best_iteration,
             ssim=member.ssim,
             flops=self.flops,
@@ -533,7 +540,7 @@ class Loop:
             "snapshot_weights": self.snapshot[0],
             "snapshot_iteration": self.snapshot[1],
             "loss": torch.tensor(curve.loss, dtype=torch.float64),
-            "squared_error": torch.tensor(curve.squared_error),
+            "squared_error": torch.tensor(curve.squared_error, dtype=torch.float64),
             "wrong_bits": torch.tensor(curve.wrong_bits),
             "seconds": torch.tensor(curve.seconds, dtype=torch.float64),
         }

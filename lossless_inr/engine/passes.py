@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from lossless_inr.engine.state import State
-from lossless_inr.metrics import count_errors, wrong_bits_per_plane
+from lossless_inr.metrics import wrong_bits_per_plane
 from lossless_inr.networks._base import Activation, CoordinateMLP
 from lossless_inr.representations._base import Representation
 
@@ -32,8 +32,10 @@ class Counts:
     Attributes
     ----------
     loss : Tensor, (B,)
-    errors : Tensor of int64, (B, bits + 1)
-        Wrong bits of each plane, then the sum of squared errors.
+    errors : Tensor of int64, (B, bits)
+        Wrong bits of each plane.
+    squared : Tensor of float64, (B,)
+        Sum of squared errors (see `Representation.squared_error`).
     decoded : Tensor of int64, (B, positions, channels)
     margin : Tensor, (B,)
         Smallest distance to a decision boundary.
@@ -41,12 +43,13 @@ class Counts:
 
     loss: torch.Tensor
     errors: torch.Tensor
+    squared: torch.Tensor
     decoded: torch.Tensor
     margin: torch.Tensor
 
     def right(self) -> torch.Tensor:
         """Members without a wrong bit: bool, (B,). What is no number decodes to 0, but is wrong."""
-        return (self.errors[:, :-1].sum(1) == 0) & torch.isfinite(self.loss)
+        return (self.errors.sum(1) == 0) & torch.isfinite(self.loss)
 
 
 class Batch:
@@ -55,7 +58,10 @@ class Batch:
     def __init__(self, form: Representation, samples: list[np.ndarray], device: torch.device):
         self.form = form
         self.truth = torch.stack(
-            [torch.as_tensor(s.astype(np.int64).reshape(-1, form.channels)) for s in samples]
+            [
+                form.words(torch.as_tensor(s.astype(np.int64).reshape(-1, form.channels)))
+                for s in samples
+            ]
         ).to(device)
         self.targets = torch.stack([form.targets(truth) for truth in self.truth])
         self.coordinates = form.coordinates().to(device).contiguous()
@@ -172,26 +178,26 @@ class TorchPass(Pass):
                 self.state.gradients.zero_()
             self.begin(precision)
             for rows in batch.slices(self.slice_rows):
-                loss, weight, counts = self.one_slice(batch, rows, training)
-                errors = errors + counts.errors
-                margins.append(counts.margin)
-                decoded.append(counts.decoded)
+                loss, weight, wrong, words, margin = self.one_slice(batch, rows, training)
+                errors = errors + wrong
+                margins.append(margin)
+                decoded.append(words)
                 total, weights = total + loss, weights + weight
             # Weights underflow to zero only when every output is right by a wide margin.
             weights = weights.clamp_min(1e-30)
             if training:
                 self.state.gradients.div_(weights[:, None])
+        whole = torch.cat(decoded, dim=1)
         return Counts(
             loss=total / weights,
             errors=errors,
-            decoded=torch.cat(decoded, dim=1),
+            squared=batch.form.squared_error(whole, batch.truth),
+            decoded=whole,
             margin=torch.stack(margins).amin(0),
         )
 
-    def one_slice(
-        self, batch: Batch, rows: slice, training: bool
-    ) -> tuple[torch.Tensor, torch.Tensor, Counts]:
-        """Sum of the loss, sum of its weights, and counts; adds the slice's gradients."""
+    def one_slice(self, batch: Batch, rows: slice, training: bool) -> tuple[torch.Tensor, ...]:
+        """Sums of loss and weights, wrong bits, words, margin; adds the slice's gradients."""
         form = batch.form
         outputs = self.forward(batch.coordinates[rows])
         with torch.enable_grad():
@@ -205,13 +211,8 @@ class TorchPass(Pass):
         k = form.rows_per_sample
         truth = batch.truth[:, rows.start // k : rows.stop // k]
         wrong = wrong_bits_per_plane(decoded, truth, form.bits, (1, 2))
-        counts = Counts(
-            loss=loss.detach() / weight,
-            errors=torch.stack([*wrong, count_errors(decoded, truth, (1, 2))], dim=1),
-            decoded=decoded,
-            margin=torch.stack([form.margin(one) for one in outputs]),
-        )
-        return loss.detach(), weight, counts
+        margin = torch.stack([form.margin(one) for one in outputs])
+        return loss.detach(), weight, torch.stack(wrong, dim=1), decoded, margin
 
 
 @contextmanager

@@ -298,10 +298,12 @@ void decode(const Problem& p, long positions, const float* o, int64_t* decoded) 
 
 void count(const Problem& p, long n, const int64_t* decoded, const int64_t* truth, Sums& sums) {
     for (long i = 0; i < n; ++i) {
-        const int64_t wrong = decoded[i] ^ truth[i], difference = decoded[i] - truth[i];
+        const int64_t wrong = decoded[i] ^ truth[i];
+        // Unsigned: with words of more than 24 bits the sum wraps, and the caller makes its own.
+        const uint64_t difference = (uint64_t)decoded[i] - (uint64_t)truth[i];
         if (!wrong) continue;
         for (int plane = 0; plane < p.bits; ++plane) sums.errors[plane] += wrong >> plane & 1;
-        sums.errors[p.bits] += difference * difference;
+        sums.errors[p.bits] = (int64_t)((uint64_t)sums.errors[p.bits] + difference * difference);
     }
 }
 

@@ -25,7 +25,7 @@ from lossless_inr.experiments.spec import (
     methods,
 )
 from lossless_inr.fitting import digests
-from lossless_inr.fitting.forms import check_parameters, passes_per_iteration
+from lossless_inr.fitting.forms import check_code, check_parameters, passes_per_iteration
 from lossless_inr.fitting.recipe import Recipe, load_recipes
 from lossless_inr.fitting.record import FitSpec
 from lossless_inr.fitting.sizes import paper_ratio_width
@@ -41,8 +41,6 @@ SECONDS_PER_FLOP = {
 }
 # `kodak/32x32/kodim05 | nothing`: left out where its file is not here.
 NOTHING = "nothing"
-# What the representations are tested for.
-MAX_FITTED_BITS = 16
 # Outside programs: one file of rules each.
 BASELINES = Path("workflow/rules/baselines")
 
@@ -85,10 +83,12 @@ def plan_fit(
     network_parameters: dict[str, float] | None = None,
     representation_parameters: dict[str, int | float | str] | None = None,
     equal_flops: bool = False,
+    code: str | None = None,
 ) -> FitSpec:
     """One fit with every setting resolved to plain numbers.
 
-    With `equal_flops`, `iterations` counts those of the bit-plane form.
+    With `equal_flops`, `iterations` counts those of the bit-plane form. `code` is how integers
+    are written in bits, offset binary unless it is given; floats are their words.
 
     Raises
     ------
@@ -101,12 +101,9 @@ def plan_fit(
         raise UserError(
             f"signal '{signal}': the table does not know its size; write source_shape without '?'"
         )
-    if entry.bits > MAX_FITTED_BITS:
-        depth = entry.encoding if entry.encoding != "integer" else f"{entry.bits} bits"
-        raise UserError(
-            f"signal '{signal}': {depth} cannot be fitted yet; representations go up to "
-            f"{MAX_FITTED_BITS} bits"
-        )
+    if code is not None and entry.encoding != "integer":
+        raise UserError(f"signal '{signal}': its words are {entry.encoding}; take 'code' out")
+    code = code or ("offset" if entry.encoding == "integer" else entry.encoding)
     parameters = {
         kind: registry.describe(kind, name).parameters | (given or {})
         for kind, name, given in (
@@ -114,7 +111,11 @@ def plan_fit(
             ("representation", representation, representation_parameters),
         )
     }
-    check_parameters(representation, parameters["representation"], entry.bits)
+    try:
+        check_parameters(representation, parameters["representation"], entry.bits)
+        check_code(representation, parameters["representation"], entry.bits, code)
+    except UserError as error:
+        raise UserError(f"signal '{signal}': {error}") from None
     passes = passes_per_iteration(
         representation, parameters["representation"], entry.bits, samples[-1]
     )
@@ -136,6 +137,7 @@ def plan_fit(
         kind=entry.kind,
         shape=list(samples),
         bits=entry.bits,
+        code=code,
         network=network,
         network_parameters=parameters["network"],
         width=width,
@@ -404,10 +406,13 @@ class Plan:
                 methods("network", block.network),
                 methods("representation", block.representation),
                 as_list(block.recipe),
+                as_list(block.code) if block.code is not None else [None],
                 range(block.seeds),
             )
-            for signal, network, representation, recipe, seed in every:
-                fit = self._fit(scale, block, signal, network, representation, recipe, seed, here)
+            for signal, network, representation, recipe, code, seed in every:
+                fit = self._fit(
+                    scale, block, signal, network, representation, recipe, code, seed, here
+                )
                 fits.setdefault(fit.digest, fit)
                 if block.cell:
                     cell = block.cell.replace("{network}", network)
@@ -420,7 +425,9 @@ class Plan:
                         )
         return list(fits.values()), cells
 
-    def _fit(self, scale, block, signal, network, representation, recipe, seed, where) -> FitSpec:
+    def _fit(
+        self, scale, block, signal, network, representation, recipe, code, seed, where
+    ) -> FitSpec:
         try:
             return plan_fit(
                 self.catalog,
@@ -434,6 +441,7 @@ class Plan:
                 shape=block.shape or own_shape(network) or scale.shape,
                 iterations=block.iterations,
                 equal_flops=block.equal_flops,
+                code=code,
                 seed=seed,
             )
         except UserError as error:

@@ -12,6 +12,7 @@ from lossless_inr.analysis.cells import PAPER_SCALE
 from lossless_inr.analysis.printed import printed_cells
 from lossless_inr.errors import UserError, suggest
 from lossless_inr.schema import Strict, load
+from lossless_inr.signals.codes import INTEGER_CODES
 
 SCALES = ("smoke", "quick", "fetched", "miniature", "miniature-full", "paper")
 Scale = Literal["smoke", "quick", "fetched", "miniature", "miniature-full", "paper"]
@@ -74,6 +75,9 @@ class Shape(Strict):
     )
 
 
+IntegerCode = Literal[INTEGER_CODES]
+
+
 class FitBlock(Strict):
     """Fits of an experiment: the product of every name listed, times `seeds`.
 
@@ -81,8 +85,9 @@ class FitBlock(Strict):
     `representation_parameters` need a single network and representation. `shape` is that of the
     scale, or the network's own where its authors have one, unless it is given here. With
     `equal_flops`, `iterations` counts those of the paper's bit-plane form, and each fit gets as
-    many as cost the same FLOPs. `cell` names the row of the printed table that these fits answer
-    to; `{network}` in it is the network.
+    many as cost the same FLOPs. `code` is how the integers of a sample are written in bits, one or
+    several of offset (the default), twos-complement, sign-magnitude. `cell` names the row of the
+    printed table that these fits answer to; `{network}` in it is the network.
     """
 
     signals: NameList
@@ -92,6 +97,7 @@ class FitBlock(Strict):
     seeds: Annotated[int, Field(ge=1, le=1000)] = 1
     iterations: Annotated[int, Field(ge=0, le=10_000_000)]
     equal_flops: bool = False
+    code: IntegerCode | list[IntegerCode] | None = None
     network_parameters: dict[str, float] = {}
     representation_parameters: dict[str, int | float | str] = {}
     shape: Shape | None = None

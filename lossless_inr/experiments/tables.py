@@ -16,6 +16,7 @@ from lossless_inr.fitting.record import Record, Verdict
 from lossless_inr.metrics import psnr, rmse
 from lossless_inr.schema import validate
 from lossless_inr.signals import Signal
+from lossless_inr.signals.codes import FLOAT_CODES
 from lossless_inr.signals.signal import FULL_DEPTH_PLANES
 
 # Columns that every table of fits begins with; more follow.
@@ -27,14 +28,20 @@ FIRST_COLUMNS = [
 ]  # fmt: skip
 
 
-def depth_label(bits: int, informative: int) -> str:
+def depth_label(bits: int, informative: int, code: str = "offset") -> str:
     """How deep a signal really is: `16 bit`, or `11 bits in 16` for padded content.
+
+    Floats are called by their type; how many of their planes say something is told elsewhere.
 
     Examples
     --------
     >>> depth_label(16, 15), depth_label(16, 11), depth_label(8, 8)
     ('16 bit', '11 bits in 16', '8 bit')
+    >>> depth_label(32, 19, "float32")
+    'float32'
     """
+    if code in FLOAT_CODES:
+        return code
     # The same allowance of two empty planes that FULL_DEPTH_PLANES gives 16 bits.
     if informative >= bits - (16 - FULL_DEPTH_PLANES):
         return f"{bits} bit"
@@ -64,6 +71,7 @@ def row_of(record: Record, verdict: Verdict | None, folder: str, signal: dict) -
     lossless = record.status == "lossless"
     best = record.best.model_dump() if record.best else {}
     last = record.last.model_dump() if record.last else {}
+    floats = record.floats.model_dump() if record.floats else {}
 
     def number(quality: dict, key: str) -> float | None:
         value = quality.get(key)
@@ -75,6 +83,7 @@ def row_of(record: Record, verdict: Verdict | None, folder: str, signal: dict) -
         "bits": spec.bits,
         "network": spec.network,
         "representation": spec.representation,
+        "code": spec.code,
         "variant": spec.variant,
         "method": spec.method,
         "recipe": spec.recipe,
@@ -95,6 +104,7 @@ def row_of(record: Record, verdict: Verdict | None, folder: str, signal: dict) -
         **{f"{key}_last": number(last, key) for key in ("psnr", "ssim", "rmse", "ber")},
         "best_squared_error": best.get("squared_error"),
         "best_wrong_bits": best.get("wrong_bits"),
+        **{key: floats.get(key) for key in ("wrong_words", "ulp_median", "ulp_max")},
         "samples": samples,
         "samples_seen": record.samples_seen,
         "rows": record.rows,
@@ -103,7 +113,7 @@ def row_of(record: Record, verdict: Verdict | None, folder: str, signal: dict) -
         "reproduced": verdict.reproduced if verdict else None,
         "verify_note": verdict.note if verdict else "",
         "verify_checks": len(verdict.checks) if verdict else 0,
-        "depth": depth_label(spec.bits, signal["informative_planes"]),
+        "depth": depth_label(spec.bits, signal["informative_planes"], spec.code),
         "informative_planes": signal["informative_planes"],
         "title": signal["title"],
         "shape": "x".join(map(str, spec.shape)),
@@ -165,8 +175,10 @@ def collect(verdicts: list[dict], results: Path, prepared: Path) -> pd.DataFrame
     # A column that is empty in this scale must still have its type in every scale.
     types = {"verified": "boolean", "reproduced": "boolean", "exclusive": "boolean"}
     types |= {k: "Int64" for k in ("iterations_to_lossless", "parameters", "flops", "rows")}
-    types |= {k: "Int64" for k in ("best_wrong_bits", "best_squared_error", "samples_seen")}
+    types |= {k: "Int64" for k in ("best_wrong_bits", "wrong_words", "samples_seen")}
     types |= {k: "float64" for k in ("seconds", "psnr", "ssim", "rmse", "ber", "margin")}
+    # Beyond 63 bits for words of 32, and a distance of floats can be as long as their word.
+    types |= {k: "float64" for k in ("best_squared_error", "ulp_median", "ulp_max")}
     return table.astype(types)
 
 

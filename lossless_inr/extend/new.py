@@ -54,7 +54,7 @@ def create(kind: str, name: str, *, config: Config, folder: Path | None = None) 
         if name in registry.names(kind):
             raise UserError(f"new {kind}: '{name}' is taken: {registry.path(kind, name)}")
         path = (folder or registry.PACKAGE) / registry.ROOMS[kind] / f"{name}.py"
-        hint = f"lossless-inr list {kind}s --check; make matrix SCALE=smoke"
+        hint = f"lossless-inr list {kind}s --check --only {name}; lossless-inr run --scale smoke"
         if folder is not None:
             hint = f"add '{folder}' to plugins: in config/config.yaml, then {hint}"
     else:

@@ -23,9 +23,12 @@ _DECISIVE = (
     "fitting/fit.py",
     "fitting/seeding.py",
     "metrics/counts.py",
+    "metrics/floats.py",
     "metrics/quality.py",
     "networks/_base.py",
     "representations/_base.py",
+    "representations/_words.py",
+    "signals/codes.py",
 )
 
 

@@ -33,9 +33,9 @@ from lossless_inr.fitting.record import FitSpec, Quality, Record, Timing
 from lossless_inr.fitting.seeding import derive_seed
 from lossless_inr.metrics import (
     bit_error_rate,
-    count_errors,
     psnr,
     rmse,
+    word_errors,
     wrong_bits_per_plane,
 )
 from lossless_inr.networks._base import Parallel, count_parameters, macs_per_row
@@ -77,7 +77,8 @@ def exact_float32() -> None:
 def build_form(spec: FitSpec) -> Representation:
     """The representation of a specification."""
     module = registry.load("representation", spec.representation)
-    return module.Form(tuple(spec.shape), spec.bits, **spec.representation_parameters)
+    form = module.Form(tuple(spec.shape), spec.bits, **spec.representation_parameters)
+    return form.read_as(spec.code)
 
 
 def build_network(spec: FitSpec, form: Representation) -> nn.Module:
@@ -144,7 +145,8 @@ def _replace(path: Path, content: bytes) -> None:
     temporary.replace(path)
 
 
-def _quality(wrong: int, squared: int, ssim: float | None, samples: int, bits: int) -> Quality:
+def _quality(wrong: int, squared: float, ssim: float | None, samples: int, bits: int) -> Quality:
+    squared = math.ceil(squared)  # an integer but for floats, and 0 only if it is
     return Quality(
         wrong_bits=wrong,
         squared_error=squared,
@@ -400,9 +402,13 @@ def _write_fit(
     if wrong:  # a fit whose very first loss is NaN has no curve
         similarity = max(outcome.ssim.values(), default=None)
         # Of the weights that are saved: the curve may end in counts of less than float32.
-        truth = signal.samples.astype(np.int64).reshape(outcome.decoded.shape)
-        planes = wrong_bits_per_plane(outcome.decoded, truth, spec.bits)
-        counts = (int(sum(planes)), int(count_errors(outcome.decoded, truth)))
+        form = build_form(spec)
+        truth = form.words(torch.from_numpy(signal.samples.astype(np.int64)).flatten(0, -2))
+        words = form.words(torch.from_numpy(outcome.decoded))
+        planes = wrong_bits_per_plane(words, truth, spec.bits)
+        counts = (int(sum(planes)), float(form.squared_error(words, truth)))
+        if form.floats:
+            how = how | {"floats": word_errors(outcome.decoded, truth.numpy(), spec.bits)}
         whole = slice(spec.settings.sparse_until, None)  # before it, counts are estimates
         best = _quality(
             min([counts[0], *wrong[whole]]),

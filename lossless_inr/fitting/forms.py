@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from lossless_inr import registry
 from lossless_inr.errors import UserError, suggest
+from lossless_inr.signals.codes import FLOAT_CODES
 
+# `ValueRepresentation.most_bits`.
+MOST_REGRESSED_BITS = 24
 # Losses that the classes of `representations/_base.py` implement, their defaults first.
 LOSSES = {
     "BitRepresentation": ("bce", "bce-probability", "mse", "mae"),
@@ -57,4 +60,35 @@ def check_parameters(representation: str, parameters: dict, bits: int) -> None:
         raise UserError(
             f"representation '{representation}': digit_bits {size} does not divide the {bits} bits "
             "of a sample"
+        )
+
+
+def check_code(representation: str, parameters: dict, bits: int, code: str) -> None:
+    """Refuse words that a representation cannot have.
+
+    Parameters
+    ----------
+    representation : str
+    parameters : dict
+    bits : int
+    code : str
+        One of `signals.codes.CODES`.
+
+    Raises
+    ------
+    UserError
+        For numbers of more than 24 bits that are to be regressed, or for digits of floats.
+    """
+    if not regresses_values(representation):
+        return
+    if code in FLOAT_CODES:
+        if "digit_bits" in parameters or parameters.get("loss") == "bce":
+            raise UserError(
+                f"representation '{representation}': {code} is regressed whole, by mse or mae; "
+                "take the representation direct"
+            )
+    elif bits > MOST_REGRESSED_BITS:
+        raise UserError(
+            f"representation '{representation}': {bits} bits; a float32 output tells up to "
+            f"{MOST_REGRESSED_BITS} apart: take bitplane or bithead"
         )

@@ -15,6 +15,7 @@ from lossless_inr.errors import UserError
 from lossless_inr.fitting import digests
 from lossless_inr.fitting.forms import passes_per_iteration
 from lossless_inr.schema import Strict, validate
+from lossless_inr.signals.codes import CODES, FLOAT_CODES
 
 SCHEMA_VERSION = 1
 
@@ -37,14 +38,17 @@ Decibel = Annotated[
 class FitSpec(Strict):
     """One fit: method x signal x seed, with every setting in plain numbers.
 
-    `signal` is `set/size/name`; `iterations` is the budget in updates. Whatever could change
+    `signal` is `set/size/name`; `iterations` is the budget in updates; `code` says what the bits
+    of a sample mean (see `signals.codes`). Whatever could change
     the result is here, in the code digest, or in the signal's digest.
     """
 
     signal: str
     kind: str
     shape: Annotated[list[int], Field(min_length=2, max_length=3)]
-    bits: Annotated[int, Field(ge=1, le=24)]
+    bits: Annotated[int, Field(ge=1, le=64)]
+    # Left out of the dump where it is the default, so that a fit keeps its digest.
+    code: Annotated[Literal[CODES], Field(exclude_if=lambda code: code == "offset")] = "offset"
     network: str
     network_parameters: dict[str, float] = {}
     width: Annotated[int, Field(ge=1)]
@@ -57,12 +61,10 @@ class FitSpec(Strict):
     seed: Annotated[int, Field(ge=0)]
 
     @model_validator(mode="after")
-    def _counts_stay_exact(self) -> FitSpec:
-        if math.prod(self.shape) * 4**self.bits >= 2**63:
-            raise ValueError(
-                f"{math.prod(self.shape):,} samples of {self.bits} bits: sums of squared errors "
-                "would not fit in 63 bits; fit shorter pieces"
-            )
+    def _words_fit(self) -> FitSpec:
+        length = FLOAT_CODES.get(self.code)
+        if (length is None and self.bits > 32) or length not in (None, self.bits):
+            raise ValueError(f"{self.code} words of {self.bits} bits are not fitted")
         return self
 
     @property
@@ -82,6 +84,8 @@ class FitSpec(Strict):
                 for k, v in given.items()
                 if defaults.get(k) != v
             ]
+        if self.code not in ("offset", *FLOAT_CODES):
+            texts.append(f"code={self.code}")
         return ", ".join(texts)
 
     @property
@@ -115,6 +119,17 @@ class Quality(Strict):
     rmse: Annotated[float, Field(ge=0)]
     psnr: Decibel
     ssim: float | None
+
+
+class WordErrors(Strict):
+    """Errors of the floats that the saved weights decode to (see `metrics.word_errors`)."""
+
+    words: Count
+    wrong_words: Count
+    not_finite: Count
+    special: Count
+    ulp_median: float | None
+    ulp_max: Count | None
 
 
 class Timing(Strict):
@@ -155,6 +170,8 @@ class Record(Strict):
     iterations: Count = 0
     best: Quality | None = None
     last: Quality | None = None
+    # Left out of the dump of integers, whose records keep their digest.
+    floats: Annotated[WordErrors | None, Field(exclude_if=lambda found: found is None)] = None
     best_iteration: Count | None = None
     ssim_iterations: list[int] = []
     decoded_sha256: str | None = None

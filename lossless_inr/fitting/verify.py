@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from lossless_inr.engine.passes import slices
-from lossless_inr.errors import UserError
+from lossless_inr.errors import PluginError, UserError
 from lossless_inr.fitting import digests
 from lossless_inr.fitting.fit import build_form, build_network, exact_float32, load_weights
 from lossless_inr.fitting.record import Check, Record, Verdict
@@ -62,7 +62,8 @@ def decode(
         decoded.append(form.decode(outputs))
         # torch's minimum, unlike Python's, keeps a NaN once there is one.
         margin = torch.minimum(margin, form.margin(outputs).double())
-    return torch.cat(decoded).reshape(record.spec.shape).cpu(), float(margin)
+    samples = form.samples(torch.cat(decoded))
+    return samples.reshape(record.spec.shape).cpu(), float(margin)
 
 
 def settings() -> list[tuple[str, int, torch.dtype]]:
@@ -100,7 +101,7 @@ def verify(record: Record, signal: Signal, folder: Path) -> Verdict:
                     margin=margin if math.isfinite(margin) else None,
                 )
             )
-    except UserError as error:
+    except (UserError, PluginError) as error:
         return Verdict(**facts, note=str(error))
     finally:
         torch.set_num_threads(threads_before)

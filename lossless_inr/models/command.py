@@ -7,7 +7,9 @@ import re
 import shutil
 import signal
 import time
+from collections.abc import Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bars
 
-from lossless_inr.codecs import flac, image_codecs, zlib_size, zstd_size
+from lossless_inr.codecs import image_codecs, sound_codecs, zlib_size, zstd_size
 from lossless_inr.errors import UserError
 from lossless_inr.files import refusal
 from lossless_inr.models import files
@@ -46,12 +48,13 @@ def seconds_of(text: str) -> float:
     return float(found[1]) * UNITS[found[2]]
 
 
-def shape_text(shape: list[int], bits: int, sample_rate: int | None) -> str:
+def shape_text(shape: Sequence[int], what: files.Numbers) -> str:
     """`768x512x3, 8 bit`: width before height, as images are named."""
+    each = f"{what.bits} bit" if what.encoding == "integer" else what.encoding
     if len(shape) == 3:
-        return f"{shape[1]}x{shape[0]}x{shape[2]}, {bits} bit"
-    rate = f" at {sample_rate} Hz" if sample_rate else ""
-    return f"{shape[0]} samples x {shape[1]}{rate}, {bits} bit"
+        return f"{shape[1]}x{shape[0]}x{shape[2]}, {each}"
+    rate = f" at {what.sample_rate} Hz" if what.sample_rate else ""
+    return f"{shape[0]} samples x {shape[1]}{rate}, {each}"
 
 
 @contextmanager
@@ -128,7 +131,7 @@ def check_model(path: Path, sha256: str) -> str:
             decoded = model.decode(device=device, dtype=dtype)
         except UserError as error:
             return f"{device}, {threads} thread(s), {dtype}: {error}"
-        if samples_sha256(decoded, model.header.bits) != sha256:
+        if samples_sha256(files.words(decoded), model.header.bits) != sha256:
             return f"{device}, {threads} thread(s), {dtype}: decodes to other samples"
     return ""
 
@@ -179,7 +182,7 @@ def fit(
         with terminated_like_ctrl_c(), alone(keep), shown(console) as progress:
             _out(output, force)  # the one who held the lock may have written it
             model = tiles.fit(
-                given.samples,
+                files.numbers(given.samples, replace(given, signed=False)),
                 bits=given.bits,
                 kind=given.kind,
                 signed=given.signed,
@@ -210,7 +213,7 @@ def fit(
     took = time.monotonic() - begun
     header = model.header
     return (
-        f"lossless, verified: {shape_text(header.shape, header.bits, header.sample_rate)}; "
+        f"lossless, verified: {shape_text(header.shape, header)}; "
         f"{took:.0f} s; weights {model.weight_bytes / model.raw_bytes:.1f}x the raw samples "
         f"({codec_share(given)})"
     )
@@ -231,9 +234,9 @@ def codecs(given: files.Source) -> dict:
 
     zlib = {"zlib": lambda: zlib_size(samples.tobytes())}
     if given.kind == "sound":
-        codec = flac(samples.shape, given.bits, given.sample_rate)
-        return ({"FLAC": bytes_by(codec)} if codec else {}) | zlib
-    found = image_codecs(samples.shape, given.bits)
+        found = sound_codecs(samples.shape, given.bits, given.encoding, given.sample_rate)
+    else:
+        found = image_codecs(samples.shape, given.bits) if given.encoding == "integer" else {}
     return {name: bytes_by(codec) for name, codec in found.items()} or zlib
 
 
@@ -297,19 +300,12 @@ def decode(
     _out(output, force)
     model = Model.load(path)
     header = model.header
-    files.check_target(output, header.kind, header.bits, header.shape[-1], header.sample_rate)
+    files.check_target(output, header, header.shape[-1])
     part = region_of(model, region, times)
     chosen = tiles.choose_device(device)
     samples = model.decode(part, planes=planes_of(planes, header.bits), device=chosen)
-    files.write_samples(
-        output,
-        samples,
-        bits=header.bits,
-        kind=header.kind,
-        signed=header.signed,
-        sample_rate=header.sample_rate,
-    )
-    shown_shape = shape_text(list(samples.shape), header.bits, header.sample_rate)
+    files.write_samples(output, files.words(samples), header)
+    shown_shape = shape_text(samples.shape, header)
     what = "every tile as fitted" if not planes else f"planes {planes} of exact samples"
     return f"{output}: {shown_shape}; {what}"
 
@@ -321,20 +317,23 @@ def verify(path: Path, source: Path) -> tuple[bool, str]:
     if Path(source).suffix.lower() == ".npy":
         # Numbers are compared, whatever dtype they are kept in.
         wanted = files.read_array(source)
-        words = f"an array of shape {wanted.shape}"
+        words = f"an array of {wanted.dtype}, shape {wanted.shape}"
         if list(wanted.shape) == header.shape[:-1] and header.shape[-1] == 1:
             wanted = wanted[..., None]
         same = list(wanted.shape) == header.shape
     else:
         given = files.read_source(source)
-        wanted = files.numbers(given.samples, given.bits, given.signed)
-        words = shape_text(list(wanted.shape), given.bits, given.sample_rate)
+        wanted = files.numbers(given.samples, given)
+        words = shape_text(wanted.shape, given)
         same = (list(wanted.shape), given.bits) == (header.shape, header.bits)
-    if not same:
-        holds = shape_text(header.shape, header.bits, header.sample_rate)
+    decoded = files.numbers(files.words(model.decode()), header)
+    if not same or (
+        (decoded.dtype.kind == "f" or wanted.dtype.kind == "f") and (decoded.dtype != wanted.dtype)
+    ):
+        holds = shape_text(header.shape, header)
         return False, f"differs: {path} holds {holds}, {source} {words}"
-    decoded = files.numbers(model.decode(), header.bits, header.signed)
-    wrong = int((decoded != wanted).sum())
+    # A NaN is not equal to itself, and 0.0 is to -0.0: words are compared.
+    wrong = int((files.words(decoded) != files.words(wanted)).sum())
     if wrong:
         return False, f"differs: {wrong:,} of {decoded.size:,} samples"
     return True, f"equal: all {decoded.size:,} samples"
@@ -358,6 +357,7 @@ def info(path: Path) -> dict:
         "kind": header.kind,
         "shape": header.shape,
         "bits": header.bits,
+        "encoding": header.encoding,
         "sample_rate": header.sample_rate,
         "source": header.source,
         "network": f"{header.network}, {header.hidden_layers} hidden layers, "
@@ -402,7 +402,7 @@ def compare(paths: list[Path]) -> list[dict]:
             model = Model.load(beside)
             decoded = model.decode()
             seconds = time.perf_counter() - begun
-            if np.array_equal(decoded, given.samples):
+            if np.array_equal(files.words(decoded), given.samples):
                 rows.append(
                     {
                         "file": path.name,

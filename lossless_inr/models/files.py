@@ -6,18 +6,37 @@ import io
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
-from lossless_inr.codecs import MOST_FLAC_RATE, SUBTYPES, pcm
+from lossless_inr.codecs import FLAC_SUBTYPES, FLOAT_SUBTYPES, MOST_FLAC_RATE, WAV_SUBTYPES, pcm
 from lossless_inr.errors import UserError
 from lossless_inr.files import refusal, replacing
+from lossless_inr.signals.codes import FLOAT_CODES
 from lossless_inr.signals.readers import READERS, has_palette, read
 from lossless_inr.signals.resample import centre_square, downsample
 from lossless_inr.signals.signal import sample_dtype
 
 IMAGES, SOUNDS = (".png", ".tif", ".tiff"), (".wav", ".flac")
 WRITTEN = (*IMAGES, *SOUNDS, ".npy")
+# Bits of integers that NumPy has a dtype for, and that a file may so hold.
+ARRAY_BITS = (8, 16, 32)
+WORDS = {kind: np.dtype(f"u{bits // 8}") for kind, bits in FLOAT_CODES.items()}
+
+
+class Numbers(Protocol):
+    """What is known of samples besides their shape: `Source` and a model's header say it.
+
+    `encoding` is integer, or a float's name: its samples are words of IEEE 754 then. `signed`
+    integers are held as offset binary.
+    """
+
+    kind: str
+    bits: int
+    signed: bool
+    encoding: str
+    sample_rate: int | None
 
 
 @dataclass(frozen=True)
@@ -26,14 +45,16 @@ class Source:
 
     Attributes
     ----------
-    samples : ndarray of uint8, uint16 or uint32
-        (height, width, channels) or (samples, channels); signed numbers as offset binary.
+    samples : ndarray of uint8, uint16, uint32 or uint64
+        (height, width, channels) or (samples, channels); signed numbers as offset binary, floats
+        as their words.
     bits : int
     kind : {"image", "sound"}
     signed : bool
     sample_rate : int or None
     name : str
         Of the file, without its folder.
+    encoding : {"integer", "float16", "float32", "float64"}
     """
 
     samples: np.ndarray
@@ -42,6 +63,7 @@ class Source:
     signed: bool
     sample_rate: int | None
     name: str
+    encoding: str = "integer"
 
     @property
     def raw_bytes(self) -> int:
@@ -70,16 +92,16 @@ def read_source(path: Path) -> Source:
         array = read_array(path)
         signed, bits = array.dtype.kind == "i", array.dtype.itemsize * 8
         samples = array if array.ndim > 2 else array[..., None]
-        if bits not in (8, 16):
-            raise UserError(f"{path}: {array.dtype} cannot be fitted yet; 8 and 16 bits can")
+        if array.dtype.kind != "f" and bits not in ARRAY_BITS:
+            raise UserError(f"{path}: {array.dtype} cannot be fitted; 8, 16 and 32 bits can")
         if signed:
             samples = samples.astype(np.int64) + 2 ** (bits - 1)
     else:
         samples, bits = read(path)
         signed = suffix in SOUNDS or (suffix == ".dcm" and _is_signed(path))
-    if samples.dtype.kind == "f" or bits not in SUBTYPES:
-        what = "floating-point" if samples.dtype.kind == "f" else f"{bits}-bit"
-        raise UserError(f"{path}: {what} samples cannot be fitted yet; 8, 16 and 24 bits can")
+    encoding = "integer"
+    if samples.dtype.kind == "f":
+        encoding, signed, samples = samples.dtype.name, False, words(samples)
     if suffix in IMAGES and has_palette(path):
         raise UserError(f"{path}: samples are numbers of a palette; convert it to RGB or grey")
     rate = None
@@ -87,6 +109,8 @@ def read_source(path: Path) -> Source:
         import soundfile
 
         rate = int(soundfile.info(path).samplerate)
+        if rate < 1:
+            raise UserError(f"{path}: a sampling rate of {rate} Hz; correct its header")
     if samples.size == 0:
         raise UserError(f"{path}: it is empty (shape {samples.shape})")
     return Source(
@@ -96,11 +120,19 @@ def read_source(path: Path) -> Source:
         signed=signed,
         sample_rate=rate,
         name=path.name,
+        encoding=encoding,
     )
 
 
+def words(samples: np.ndarray) -> np.ndarray:
+    """Floats as their words of IEEE 754; integers as they are."""
+    if samples.dtype.kind != "f":
+        return samples
+    return np.ascontiguousarray(samples).view(WORDS[samples.dtype.name])
+
+
 def read_array(path: Path) -> np.ndarray:
-    """Read a `.npy` of integers: (height, width[, channels]), or (samples,).
+    """Read a `.npy` of integers or floats: (height, width[, channels]), or (samples,).
 
     Raises
     ------
@@ -117,17 +149,20 @@ def read_array(path: Path) -> np.ndarray:
         raise UserError(f"{path}: damaged, or no array that NumPy saved") from None
     if not 1 <= array.ndim <= 3:
         raise UserError(f"{path}: {array.ndim} axes; an array of 1 to 3 is fitted")
-    if array.dtype.kind not in "iu":
-        raise UserError(f"{path}: dtype {array.dtype}; arrays of integers are read")
+    if array.dtype.kind not in "iu" and array.dtype.name not in FLOAT_CODES:
+        known = ", ".join(FLOAT_CODES)
+        raise UserError(f"{path}: dtype {array.dtype}; arrays of integers, {known} are read")
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
-def numbers(samples: np.ndarray, bits: int, signed: bool) -> np.ndarray:
-    """Samples as numbers of a usual dtype: signed ones are held as offset binary otherwise."""
-    if not signed:
+def numbers(samples: np.ndarray, what: Numbers) -> np.ndarray:
+    """Samples as numbers of a usual dtype: floats from words, signed ones from offset binary."""
+    if what.encoding != "integer":
+        return samples.astype(WORDS[what.encoding], copy=False).view(what.encoding)
+    if not what.signed:
         return samples
-    kind = np.int8 if bits <= 8 else np.int16 if bits <= 16 else np.int32
-    return (samples.astype(np.int64) - 2 ** (bits - 1)).astype(kind)
+    kind = np.int8 if what.bits <= 8 else np.int16 if what.bits <= 16 else np.int32
+    return (samples.astype(np.int64) - 2 ** (what.bits - 1)).astype(kind)
 
 
 def _is_signed(path: Path) -> bool:
@@ -154,6 +189,8 @@ def resized(source: Source, size: str) -> Source:
         raise UserError(f"size: {source.name} is a sound, which is never resampled; write native")
     if width < 1 or height < 1:
         raise UserError(f"size: '{size}' is none; write e.g. 256x256, or native")
+    if source.encoding != "integer":
+        raise UserError(f"size: {source.name} holds floats, which are not resampled; write native")
     samples = centre_square(source.samples) if width == height else source.samples
     if height > samples.shape[0] or width > samples.shape[1]:
         have = f"{samples.shape[1]}x{samples.shape[0]}"
@@ -163,16 +200,15 @@ def resized(source: Source, size: str) -> Source:
     return Source(small, source.bits, "image", source.signed, None, source.name)
 
 
-def write_samples(
-    path: Path,
-    samples: np.ndarray,
-    *,
-    bits: int,
-    kind: str,
-    signed: bool,
-    sample_rate: int | None,
-) -> None:
+def write_samples(path: Path, samples: np.ndarray, what: Numbers) -> None:
     """Write samples to a file that holds exactly these; the ending names the format.
+
+    Parameters
+    ----------
+    path : Path
+    samples : ndarray of unsigned int
+        (height, width, channels) or (samples, channels), as in `Source`.
+    what : Numbers
 
     Raises
     ------
@@ -181,41 +217,50 @@ def write_samples(
     """
     path = Path(path)
     suffix = path.suffix.lower()
-    check_target(path, kind, bits, samples.shape[-1], sample_rate)
+    check_target(path, what, samples.shape[-1])
     try:
         if suffix == ".npy":
             with replacing(path) as file:
-                np.save(file, numbers(samples, bits, signed))
+                np.save(file, numbers(samples, what))
         elif suffix in SOUNDS:
-            _write_sound(path, samples, bits, sample_rate or 44_100)
+            _write_sound(path, samples, what)
         else:
             with replacing(path) as file:
-                file.write(_image_bytes(samples, suffix))
+                floats = what.encoding != "integer"  # signed integers stay offset binary
+                file.write(_image_bytes(numbers(samples, what) if floats else samples, suffix))
     except OSError as error:
         raise UserError(f"{path}: {refusal(error)}") from None
 
 
-def check_target(
-    path: Path, kind: str, bits: int, channels: int, sample_rate: int | None = None
-) -> None:
+def check_target(path: Path, what: Numbers, channels: int) -> None:
     """Refuse a format that cannot hold the samples, before anything is decoded."""
     suffix = Path(path).suffix.lower()
-    fitting = (*(IMAGES if kind == "image" else SOUNDS), ".npy")
+    fitting = (*(IMAGES if what.kind == "image" else SOUNDS), ".npy")
     if suffix not in WRITTEN:
         raise UserError(f"{path}: cannot be written; known: {', '.join(WRITTEN)}")
     if suffix not in fitting:
-        raise UserError(f"{path}: {suffix} cannot hold an {kind}; write {', '.join(fitting)}")
+        raise UserError(f"{path}: {suffix} cannot hold an {what.kind}; write {', '.join(fitting)}")
     most = {".npy": 2**31, ".png": 4, ".flac": 8}.get(suffix, 1024)
     if channels > most:
         raise UserError(f"{path}: {suffix} holds at most {most} channels, not {channels}")
-    if kind == "sound" and suffix != ".npy" and bits not in SUBTYPES:
-        raise UserError(f"{path}: {suffix} cannot hold {bits}-bit samples; write .npy")
-    if suffix == ".flac" and bits not in (16, 24):
-        raise UserError(f"{path}: FLAC is written with 16 or 24 bits, not {bits}; write .wav")
-    if suffix == ".flac" and (sample_rate or 1) > MOST_FLAC_RATE:
+    if suffix == ".npy":
+        return
+    held = f"{what.bits}-bit samples" if what.encoding == "integer" else f"{what.encoding} samples"
+    if what.kind == "sound" and subtype(suffix, what) is None:
+        other = ".wav" if suffix == ".flac" and subtype(".wav", what) else ".npy"
+        raise UserError(f"{path}: {suffix} cannot hold {held}; write {other}")
+    if suffix == ".flac" and (what.sample_rate or 1) > MOST_FLAC_RATE:
         raise UserError(f"{path}: FLAC holds at most {MOST_FLAC_RATE:,} Hz; write .wav")
-    if kind == "image" and suffix != ".npy" and bits > 16:
-        raise UserError(f"{path}: {suffix} is written with 8 or 16 bits, not {bits}; write .npy")
+    held_by_tiff = suffix != ".png" and what.encoding != "integer"
+    if what.kind == "image" and not held_by_tiff and (what.bits > 16 or what.encoding != "integer"):
+        raise UserError(f"{path}: {suffix} cannot hold {held}; write .npy")
+
+
+def subtype(suffix: str, what: Numbers) -> str | None:
+    """Libsndfile's name of what a sound file of this ending holds such samples as, if it can."""
+    if what.encoding != "integer":
+        return FLOAT_SUBTYPES.get(what.encoding) if suffix == ".wav" else None
+    return (WAV_SUBTYPES if suffix == ".wav" else FLAC_SUBTYPES).get(what.bits)
 
 
 def _image_bytes(samples: np.ndarray, suffix: str) -> bytes:
@@ -237,12 +282,17 @@ def _image_bytes(samples: np.ndarray, suffix: str) -> bytes:
     return file.getvalue()
 
 
-def _write_sound(path: Path, samples: np.ndarray, bits: int, rate: int) -> None:
+def _write_sound(path: Path, samples: np.ndarray, what: Numbers) -> None:
     import soundfile
 
+    suffix = path.suffix.lower()
+    floats = what.encoding != "integer"
+    values = numbers(samples, what) if floats else pcm(samples, what.bits)
     # In memory first: a full disk inside libsndfile's callback would end in a traceback.
     file = io.BytesIO()
-    form = path.suffix[1:].upper()
-    soundfile.write(file, pcm(samples, bits), rate, subtype=SUBTYPES[bits], format=form)
+    soundfile.write(
+        file, values, what.sample_rate or 44_100, subtype=subtype(suffix, what),
+        format=suffix[1:].upper(),
+    )  # fmt: skip
     with replacing(path) as target:
         target.write(file.getbuffer())

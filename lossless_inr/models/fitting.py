@@ -21,12 +21,14 @@ from lossless_inr.fitting import provenance
 from lossless_inr.fitting.fit import choose_device
 from lossless_inr.models import format as linr
 from lossless_inr.models import jobs
+from lossless_inr.models.files import words
 from lossless_inr.models.jobs import MARGIN, Job
 from lossless_inr.models.kept import Finished, to_bytes
 from lossless_inr.models.model import Model, stack
 from lossless_inr.models.tiles import fit_tiles
 from lossless_inr.models.tiling import usual_side
 from lossless_inr.models.workers import cores, work_off
+from lossless_inr.signals.codes import FLOAT_CODES
 from lossless_inr.signals.signal import sample_dtype, samples_sha256
 
 # Tiles of a task: a batch of one process on a CPU, of the whole device on a GPU; fewer where
@@ -166,11 +168,12 @@ def fit(
 
     Parameters
     ----------
-    samples : ndarray of unsigned int
+    samples : ndarray of unsigned int, float16, float32 or float64
         Image (height, width) or (height, width, channels); sound (samples,) or (samples,
-        channels), which needs `kind="sound"`. Values in 0 .. 2**bits - 1.
+        channels), which needs `kind="sound"`. Integers in 0 .. 2**bits - 1; floats come back word
+        for word, -0.0, infinities and the payloads of NaN included.
     bits : int, optional
-        Bit depth, 1 to 24; default: that of the dtype.
+        Bit depth of integers, 1 to 32; default: that of the dtype.
     kind : {"image", "sound"}, optional
         Default: image.
     signed, sample_rate, source
@@ -209,8 +212,15 @@ def fit(
         If the budget ended first.
     """
     samples = np.asarray(samples)
-    if samples.dtype.kind != "u":
-        raise UserError(f"samples are {samples.dtype}; unsigned integers are fitted: convert them")
+    encoding = samples.dtype.name if samples.dtype.name in FLOAT_CODES else "integer"
+    if samples.dtype.kind != "u" and encoding == "integer":
+        raise UserError(
+            f"samples are {samples.dtype}; unsigned integers and floats of at most 64 bits are "
+            "fitted: convert them"
+        )
+    if encoding != "integer" and (signed or bits not in (None, FLOAT_CODES[encoding])):
+        raise UserError(f"samples are {encoding}: leave bits and signed out")
+    samples = words(samples)
     bits = bits or samples.dtype.itemsize * 8
     kind = kind or "image"
     if kind not in ("image", "sound"):
@@ -219,8 +229,9 @@ def fit(
         samples = samples[..., None]
     if samples.ndim != (3 if kind == "image" else 2) or samples.size == 0:
         raise UserError(f"an {kind} of shape {samples.shape} cannot be fitted")
-    if not 1 <= bits <= linr.MOST_BITS:
-        raise UserError(f"{bits} bits cannot be fitted yet; 1 to {linr.MOST_BITS} can")
+    if encoding == "integer" and not 1 <= bits <= linr.MOST_INTEGER_BITS:
+        most = linr.MOST_INTEGER_BITS
+        raise UserError(f"integers of {bits} bits cannot be fitted; of 1 to {most} can")
     if int(samples.max()) >= 2**bits:
         raise UserError(f"holds the value {int(samples.max())}, more than {bits} bits can")
     if not 0 <= margin <= 100:
@@ -240,6 +251,7 @@ def fit(
         margin=float(margin),
         seed=seed,
         samples_sha256=samples_sha256(samples, bits),
+        code="offset" if encoding == "integer" else encoding,
         factors=jobs.SMALLEST if smallest else jobs.FACTORS,
         repairs=smallest,
     )
@@ -272,6 +284,7 @@ def fit(
         shape=list(samples.shape),
         bits=bits,
         signed=signed,
+        encoding=encoding,
         sample_rate=sample_rate,
         source=linr.plain_name(source),
         network=spec.network,

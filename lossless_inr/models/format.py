@@ -21,9 +21,12 @@ from lossless_inr.errors import UserError
 from lossless_inr.files import refusal
 from lossless_inr.models.tiling import Tiling
 from lossless_inr.schema import Strict, validate
+from lossless_inr.signals.codes import FLOAT_CODES
 
-VERSION = 1
-MOST_BITS = 24
+VERSION = 2
+# Version 1 had integers of at most 24 bits only, and no `encoding`.
+READ = (1, 2)
+MOST_BITS, MOST_INTEGER_BITS = 64, 32
 # The only key of safetensors' metadata: more would come in an order of their own.
 KEY = "linr"
 # Larger directories would describe signals of more than 10**8 samples; parsing takes 20 times it.
@@ -60,16 +63,18 @@ class Header(Strict):
     """What a `.linr` file holds, apart from its weights.
 
     `shape` is (height, width, channels) or (samples, channels); `signed` says that the numbers
-    were signed and are held as offset binary. `counts` are the tiles along each axis; `margin`
+    were signed and are held as offset binary; `encoding` that they are words of IEEE 754 floats,
+    if it is not integer. `counts` are the tiles along each axis; `margin`
     is the smallest |logit| of the stored weights over all tiles. Digests are those of
     `signals.samples_sha256`, of the whole and of each tile; `data_sha256` is of the weights.
     """
 
-    version: Literal[1] = VERSION
+    version: Literal[1, 2] = VERSION
     kind: Literal["image", "sound"]
     shape: Annotated[list[Size], Field(min_length=2, max_length=3)]
     bits: Annotated[int, Field(ge=1, le=MOST_BITS)]
     signed: bool = False
+    encoding: Literal["integer", "float16", "float32", "float64"] = "integer"
     sample_rate: Annotated[int, Field(ge=1, le=MOST_RATE)] | None = None
     source: Name = ""
     # One pair only: a file from elsewhere chooses no code, and its arguments are bounded.
@@ -91,6 +96,12 @@ class Header(Strict):
     def _consistent(self) -> Header:
         if len(self.shape) != (3 if self.kind == "image" else 2):
             raise ValueError(f"an {self.kind} has no shape of {len(self.shape)} numbers")
+        if self.bits != FLOAT_CODES.get(self.encoding, self.bits):
+            raise ValueError(f"{self.encoding} has no {self.bits} bits")
+        if self.encoding != "integer" and self.signed:
+            raise ValueError("floats carry their sign; signed is of integers")
+        if self.encoding == "integer" and self.bits > MOST_INTEGER_BITS:
+            raise ValueError(f"integers have at most {MOST_INTEGER_BITS} bits")
         if len(self.counts) != len(self.shape) - 1:
             raise ValueError("counts: one per axis is needed")
         if any(c > s for c, s in zip(self.counts, self.shape, strict=False)):
@@ -181,8 +192,9 @@ def read_header(content: bytes | memoryview, where: str) -> tuple[Header, dict[s
         raise UserError(f"{where}: damaged header") from None
     facts = told.get("header") if isinstance(told, dict) else None
     version = facts.get("version") if isinstance(facts, dict) else None
-    if version != VERSION:
-        raise UserError(f"{where}: .linr version {version}; this program reads {VERSION}")
+    if version not in READ:
+        known = " and ".join(map(str, READ))
+        raise UserError(f"{where}: .linr version {version}; this program reads {known}")
     try:
         whole = told.get("sha256") == header_checksum(facts, directory)
     except RecursionError:

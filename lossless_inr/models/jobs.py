@@ -46,6 +46,7 @@ class Job:
     margin: float
     seed: int
     samples_sha256: str
+    code: str = "offset"
     storages: tuple[str, ...] = tuple(linr.STORAGES)
     factors: tuple[float, ...] = FACTORS
     repairs: bool = False
@@ -91,6 +92,7 @@ class Job:
             kind="photo" if len(self.shape) == 3 else "audio",
             shape=list(self.tiling.tile_shape(tile)),
             bits=self.bits,
+            code=self.code,
             network=NETWORK,
             network_parameters=described["network"],
             width=width,

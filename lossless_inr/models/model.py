@@ -146,7 +146,7 @@ class Model:
 
         Returns
         -------
-        ndarray of uint8, uint16 or uint32
+        ndarray of uint8, uint16 or uint32, or of the floats that were fitted
             (height, width, channels) or (samples, channels).
 
         Raises
@@ -183,7 +183,7 @@ class Model:
         if planes is not None:
             low = header.bits - planes
             samples = samples >> kind.type(low) << kind.type(low)
-        return samples
+        return samples if header.encoding == "integer" else samples.view(header.encoding)
 
     def _region(self, region: Region | None) -> Region:
         sides = self.header.shape[:-1]

@@ -22,10 +22,12 @@ from lossless_inr.report import headline
 from lossless_inr.report.drawers import drawers
 from lossless_inr.report.findings import findings
 from lossless_inr.report.formats import FILTERS
+from lossless_inr.report.guard_page import guard_page
 from lossless_inr.report.labels import KIND_TITLES, STATUS_TEXT
 from lossless_inr.report.planned import Planned
 from lossless_inr.report.rate_page import rate_page
 from lossless_inr.report.sections import figure_page, table_page
+from lossless_inr.report.speech_page import speech_page
 from lossless_inr.report.statistics_page import statistics
 
 
@@ -78,6 +80,7 @@ def build(
     results: Path,
     output: Path,
     prepared: Path = Path("data/prepared"),
+    guard: Path = Path("benchmarks"),
     planned: dict[str, int] | None = None,
     planned_fits: dict[str, list[dict]] | None = None,
 ) -> None:
@@ -94,6 +97,8 @@ def build(
         The HTML file.
     prepared : Path
         Prepared signals, for the pictures.
+    guard : Path
+        Accepted baselines of the regression gate and its studies.
     planned : dict of str to int, optional
         Experiment -> number of planned fits, where some may not be run yet.
     planned_fits : dict of str to list of dict, optional
@@ -106,7 +111,7 @@ def build(
     for name, experiment in experiments.items():
         if experiment["layout"] == "table":
             tables[name] = table = read_table(results / f"tables/{name}.parquet")
-            pages.append(table_page(name, experiment, table, published, plan))
+            pages.append(table_page(name, experiment, table, published, plan, prepared))
         else:
             pages.append(figure_page(name, experiment, results, plan))
     found = findings(fits, curve_of, published, experiments, tables, scale, plan)
@@ -127,6 +132,8 @@ def build(
         findings=found,
         statistics=statistics(whole, curve_of),
         rate=rate_page(results, fits),
+        speech=speech_page(results, fits, published) if "table9" in experiments else None,
+        guard=guard_page(guard),
         drawers=drawers(fits, results, prepared, scale, curve_of),
         citations={n: registry.describe("network", n) for n in sorted(fits.network.unique())},
         status_text=STATUS_TEXT,

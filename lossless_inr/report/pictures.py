@@ -15,6 +15,7 @@ import pandas as pd
 from matplotlib import colormaps
 from PIL import Image
 
+from lossless_inr.metrics import LEVEL_BITS, levels
 from lossless_inr.report.formats import data_uri, format_flops
 from lossless_inr.signals import Signal
 
@@ -203,17 +204,21 @@ def of_fit(
     side : int
         See `largest_side`.
     """
-    truth = signal.samples.astype(np.int64)
-    best = best.astype(np.int64)
+    truth, best, bits = signal.samples.astype(np.int64), best.astype(np.int64), signal.bits
+    wrong = int((best != truth).sum())
+    if signal.encoding != "integer":  # floats are drawn as levels of their range
+        best, truth = (levels(x, truth, bits, signal.kind == "audio") for x in (best, truth))
+        bits = LEVEL_BITS
     error = best - truth
     shown = {
         "ber": ber_line(curve, fit),
         "planes": plane_map(curve, fit),
-        "wrong_samples": int((error != 0).sum()),
+        "wrong_samples": wrong,
+        "top": 2**bits - 1,
         "largest_error": int(np.abs(error).max()),
     }
     if signal.kind == "audio":
-        centre = 2 ** (signal.bits - 1)
+        centre = 2 ** (bits - 1)
         loudest = float(np.abs(truth - centre).max())
         shown["sound"] = {
             "original": sound_line(truth[:, 0] - centre, loudest),
@@ -223,8 +228,8 @@ def of_fit(
         return shown
     limits = (int(truth.min()), int(truth.max()))
     shown["images"] = {
-        "original": picture(truth, signal.bits, side, limits),
-        "reconstruction": picture(best, signal.bits, side, limits),
-        "error": error_map(error, signal.bits, side),
+        "original": picture(truth, bits, side, limits),
+        "reconstruction": picture(best, bits, side, limits),
+        "error": error_map(error, bits, side),
     }
     return shown

@@ -74,7 +74,8 @@ def rate_page(results: Path, fits: pd.DataFrame) -> dict | None:
     table["name"] = [_name(row, names) for _, row in table.iterrows()]
     tried = table[table.status != "not applicable"]
     sections = []
-    for (group, bits), part in tried.groupby(["set", "bits"], sort=False):
+    keys = ["set", "bits", "encoding"]
+    for (group, bits, encoding), part in tried.groupby(keys, sort=False):
         rows = [_row(p, name) for (_, name), p in part.groupby(["source", "name"], sort=False)]
         # Lossless on every signal first, then by rate; what has none comes last.
         rows.sort(
@@ -84,10 +85,23 @@ def rate_page(results: Path, fits: pd.DataFrame) -> dict | None:
                 r["bits_per_sample"] or 0,
             )
         )
+        # What it costs to use a network as a codec, which it is not.
+        best = min(
+            (
+                row["bits_per_sample"]
+                for row in rows
+                if not row["fit"] and row["lossless"] == row["signals"] and row["bits_per_sample"]
+            ),
+            default=None,
+        )
+        for row in rows:
+            known = best is not None and row["bits_per_sample"] is not None
+            row["times_best"] = row["bits_per_sample"] / best if known else None
+        depth = f"{bits} bit" if encoding == "integer" else encoding
         sections.append(
             {
-                "title": f"{group}, {bits} bit",
-                "slug": f"rate-{group}-{bits}".replace("/", "-"),
+                "title": f"{group}, {depth}",
+                "slug": f"rate-{group}-{depth}".replace("/", "-").replace(" bit", ""),
                 "rows": rows,
                 "signals": part.signal.nunique(),
             }

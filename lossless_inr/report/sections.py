@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from lossless_inr.analysis.codes import code_ratios, code_rows
 from lossless_inr.analysis.printed import printed_cells
 from lossless_inr.experiments.tables import summary_table
 from lossless_inr.report.formats import image_uri
@@ -82,6 +83,7 @@ def kind_sections(
                 "title": f"{KIND_TITLES.get(kind, kind)}, {depth}, {shape}",
                 "slug": f"{name}-{beside or kind}-{depth}-{shape}".replace(" ", "-"),
                 "signals": signals.to_dict("records"),
+                "floats": str(depth).startswith("float"),
                 "set": published["datasets"][beside] | {"name": beside} if beside else None,
                 "rows": _rows(group, planned.rows(name, list(signals.signal)), printed),
             }
@@ -90,11 +92,19 @@ def kind_sections(
 
 
 def table_page(
-    name: str, experiment: dict, table: pd.DataFrame, published: dict, planned: Planned
+    name: str,
+    experiment: dict,
+    table: pd.DataFrame,
+    published: dict,
+    planned: Planned,
+    prepared: Path,
 ) -> dict:
     """What the page of one table shows."""
+    codes = code_rows(table, prepared)
     return _page(name, experiment, planned, table) | {
-        "sections": kind_sections(name, table, experiment, published, planned)
+        "sections": kind_sections(name, table, experiment, published, planned),
+        "codes": codes,
+        "code_ratios": code_ratios(codes),
     }
 
 

@@ -19,16 +19,19 @@ _STAGES = {
         "metrics/quality.py",
     ],
     "rate": ["baselines/*.py", "codecs.py", "metrics/*.py"],
+    "speech": ["speech/*.py", "metrics/floats.py"],
     "report": [
         "report/*.py",
         "analysis/*.py",
         "report/templates/*",
         "published/*",
         "experiments/tables.py",
+        "speech/rates.py",
+        "speech/summary.py",
     ],
 }
 
 
 def report_digest(stage: str) -> str:
-    """sha256 over the sources of `tables`, `figures`, `rate` or `report`."""
+    """sha256 over the sources of `tables`, `figures`, `rate`, `speech` or `report`."""
     return of_files(sorted(p for pattern in _STAGES[stage] for p in PACKAGE.glob(pattern)))

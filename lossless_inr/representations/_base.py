@@ -8,6 +8,9 @@ from dataclasses import dataclass
 import torch
 
 from lossless_inr.errors import UserError
+from lossless_inr.metrics import count_errors
+from lossless_inr.representations import _words
+from lossless_inr.signals.codes import FLOAT_CODES, from_words, to_words
 
 # Distance between neighbouring samples of a sound. SIREN's first layer, sin(30 w t) with
 # |w| <= 1/fan_in, then turns by at most 1 radian (bithead) a sample whatever the length: below
@@ -55,12 +58,15 @@ class Representation(ABC):
     shape : tuple of int
         (height, width, channels) or (samples, channels).
     bits : int
-        Bit depth n, 1 to 16.
+        Bit depth n, 1 to 64; values are regressed up to `most_bits`.
     loss : str
         One of `losses`.
 
     Attributes
     ----------
+    code : str
+        What the bits of a sample mean, one of `signals.codes.CODES`. A fit is of words: samples
+        go through `words` before it, and what it decodes through `samples` after it.
     networks : int
         Networks that stand side by side, of the same input; `outputs` is what each returns, and
         their outputs stand one after another in a row.
@@ -73,6 +79,7 @@ class Representation(ABC):
     # Precisions of products that training may use. Value targets need float32: the error
     # of a TF32 product, 2**-11, is far above a 16-bit step, and above half an 8-bit one.
     precisions: tuple[str, ...] = ("float32",)
+    code: str = "offset"
 
     def __init__(self, shape: tuple[int, ...], bits: int, loss: str):
         if loss not in self.losses:
@@ -82,6 +89,51 @@ class Representation(ABC):
         self.positions = 1
         for side in shape[:-1]:
             self.positions *= side
+
+    def read_as(self, code: str) -> Representation:
+        """Choose what the bits mean; returns itself.
+
+        Raises
+        ------
+        UserError
+            If words of this code have another length.
+        """
+        if FLOAT_CODES.get(code, self.bits) != self.bits:
+            raise UserError(f"{code} words have {FLOAT_CODES[code]} bits, not {self.bits}")
+        self.code = code
+        return self
+
+    @property
+    def floats(self) -> bool:
+        """Whether the words are floats."""
+        return self.code in FLOAT_CODES
+
+    def words(self, samples: torch.Tensor) -> torch.Tensor:
+        """Words that are fitted, of int64 samples of any shape."""
+        return to_words(samples, self.bits, self.code)
+
+    def samples(self, words: torch.Tensor) -> torch.Tensor:
+        """Inverse of `words`."""
+        return from_words(words, self.bits, self.code)
+
+    def squared_error(self, decoded: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+        """Sum of squared errors of words (..., positions, channels): float64, shape (...).
+
+        In grey levels; exact while it is below 2**53, and 0 only if all words are equal. Of floats,
+        in levels of their range (see `_words.squared_error`).
+        """
+        if self.floats:
+            return _words.squared_error(decoded, truth, self.bits, len(self.shape) == 2)
+        decoded, truth = self.samples(decoded), self.samples(truth)
+        if self.counts_fit:
+            return count_errors(decoded, truth, (-2, -1)).double()
+        difference = (decoded - truth).double()
+        return (difference * difference).sum((-2, -1))
+
+    @property
+    def counts_fit(self) -> bool:
+        """Whether any sum of squared errors of integers fits in 63 bits."""
+        return self.positions * self.channels * 4**self.bits < 2**63
 
     @property
     @abstractmethod
@@ -208,9 +260,14 @@ class ValueRepresentation(Representation):
     of its own. Targets are 2 D / (2**digit_bits - 1) - 1 in [-1, 1], the convention of Sitzmann et
     al., NeurIPS 2020; the paper does not state its own. With `bce` the outputs are logits of
     D / (2**digit_bits - 1).
+
+    Floats are regressed as the numbers they are, without a scale (sounds lie in [-1, 1] already),
+    and decoded to the nearest word; NaN and infinities have the target 0 and are never met.
     """
 
     losses = ("mse", "mae", "bce")
+    # A float32 output can be told from its neighbours at 24 bits, and no further.
+    most_bits = 24
 
     def __init__(self, shape, bits, loss, digit_bits):
         super().__init__(shape, bits, loss)
@@ -231,8 +288,20 @@ class ValueRepresentation(Representation):
         """The largest digit."""
         return 2**self.digit_bits - 1
 
+    def read_as(self, code):
+        """Choose what the bits mean; returns itself."""
+        super().read_as(code)
+        if self.floats and (self.networks != 1 or self.loss_name == "bce"):
+            raise UserError(f"{code}: floats are regressed whole, by mse or mae")
+        if not self.floats and self.bits > self.most_bits:
+            raise UserError(f"{self.bits} bits: values are regressed up to {self.most_bits}")
+        return self
+
     def targets(self, samples):
         """float32 values; float32 separates all 2**16 levels with a factor of 64 to spare."""
+        if self.floats:
+            values = _words.values_of(samples, self.bits)
+            return torch.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0).to(torch.float32)
         shift = self.digit_bits * torch.arange(self.networks, device=samples.device)
         digits = (samples[:, None, :] >> shift[:, None]) & self.top
         share = digits.to(torch.float64).reshape(len(samples), -1) / self.top
@@ -252,6 +321,8 @@ class ValueRepresentation(Representation):
 
     def decode(self, outputs):
         """Nearest digit, half to even, clamped; then I = sum 2**(digit_bits k) D_k."""
+        if self.floats:
+            return _words.words_of(outputs, self.bits).reshape(-1, self.channels)
         # NaN has no integer: a diverged output decodes to 0 rather than to an undefined value.
         levels = torch.nan_to_num(self._levels(outputs), nan=0.0)
         digits = levels.round().clamp(0, self.top).to(torch.int64)
@@ -262,8 +333,14 @@ class ValueRepresentation(Representation):
     def margin(self, outputs):
         """Smallest distance to a rounding boundary, in steps of a digit (at most 0.5).
 
-        Outputs beyond the range are clamped, so there the boundary is the outermost one only.
+        Outputs beyond the range are clamped, so there the boundary is the outermost one only. Of
+        floats, the smallest distance to the edge of what rounds to the same word.
         """
+        if self.floats:
+            outputs = outputs.double()
+            near = outputs.to(_words.FLOATS[self.bits][0])
+            step = torch.nextafter(near.abs(), torch.full_like(near, torch.inf)) - near.abs()
+            return (step.double() / 2 - (outputs - near.double()).abs()).min()
         levels, top = self._levels(outputs), self.top
         inside = 0.5 - (levels - levels.round()).abs()
         beyond = torch.where(levels < 0, 0.5 - levels, levels - (top - 0.5))

@@ -13,7 +13,7 @@ import logging
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -25,6 +25,7 @@ from lossless_inr.experiments import reference
 from lossless_inr.experiments.plan import Plan
 from lossless_inr.experiments.spec import Experiment
 from lossless_inr.files import refusal, replacing
+from lossless_inr.report import guard_page
 from lossless_inr.schema import Strict, validate
 
 VERSION = 1
@@ -33,6 +34,8 @@ MOST_FILES, MOST_BYTES = 1_000_000, 64 * 2**30
 # What a report reads of a fit; weights only when they are asked for.
 FIT_FILES = ("record.json", "curve.parquet", "decoded.npz")
 WEIGHTS = "weights.safetensors"
+# What it reads of a scale besides its tables and figures.
+SCALE_FILES = ("fits.parquet", "rate.parquet", "scores.jsonl", "speech/transcripts.parquet")
 
 
 class Contents(Strict):
@@ -80,7 +83,7 @@ def export(plan: Plan, output: Path, *, root: Path = Path("."), weights: bool = 
         )
     with tempfile.TemporaryDirectory() as temporary:
         bag = Path(temporary) / "bag"
-        _copy(results, bag / "results", ["fits.parquet", "rate.parquet", "scores.jsonl"])
+        _copy(results, bag / "results", SCALE_FILES)
         for part in ("tables", "figures"):
             found = sorted((results / part).glob("*"))
             _copy(results, bag / "results", [f"{part}/{path.name}" for path in found])
@@ -90,6 +93,7 @@ def export(plan: Plan, output: Path, *, root: Path = Path("."), weights: bool = 
         signals = sorted(fits.signal.unique())
         _copy(root / "data/prepared", bag / "prepared", [f"{name}.npz" for name in signals])
         _copy(root, bag, ["constraints.txt", "datasets.lock", plan.config.datasets])
+        _copy(root / "benchmarks", bag / "benchmarks", guard_page.FILES)
         for place in (plan.config.recipes, plan.config.experiments):
             found = sorted((root / place).glob("*.yaml"))
             _copy(root, bag, [str(path.relative_to(root)) for path in found])
@@ -114,7 +118,7 @@ def export(plan: Plan, output: Path, *, root: Path = Path("."), weights: bool = 
     return f"{output}: {len(fits)} fits, {size:.1f} MiB; holds samples of {held}"
 
 
-def _copy(source: Path, target: Path, names: list[str]) -> None:
+def _copy(source: Path, target: Path, names: Iterable[str]) -> None:
     for name in names:
         if (source / name).is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
@@ -168,6 +172,8 @@ def opened(archive: Path) -> Iterator[Path]:
         try:
             with zipfile.ZipFile(archive) as content:
                 _check_sizes(content, archive)
+                for entry in content.infolist():
+                    _check_inside(entry.filename, archive)
                 content.extractall(bag)
             bagit.Bag(str(bag)).validate()
         except FileNotFoundError:
@@ -221,6 +227,7 @@ def report_from(archive: Path, output: Path) -> None:
                 experiments={n: e.model_dump() for n, e in contents.experiments.items()},
                 results=payload / "results",
                 prepared=payload / "prepared",
+                guard=payload / "benchmarks",
                 output=output,
                 planned=contents.planned,
                 planned_fits=contents.planned_fits,

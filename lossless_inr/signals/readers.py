@@ -7,6 +7,7 @@ samples become offset binary, s + 2**(bits - 1), which keeps the order of values
 from __future__ import annotations
 
 import functools
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,10 @@ from lossless_inr.errors import UserError
 from lossless_inr.files import refusal
 
 PNG_COLOURS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGB with alpha"}
-SOUND_BITS = {"PCM_16": 16, "PCM_24": 24}
+SOUND_BITS = {"PCM_U8": 8, "PCM_S8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
+SOUND_FLOATS = {"FLOAT": "float32", "DOUBLE": "float64"}
+# First bytes, whatever a file's name says.
+SOUND_STARTS = {".wav": (b"RIFF", b"RIFX", b"RF64"), ".flac": (b"fLaC", b"ID3")}
 # A gzip file of digits that unpacks to more is not one.
 LARGEST_IDX = 1 << 28
 
@@ -104,46 +108,88 @@ def read_dicom(path: Path) -> tuple[np.ndarray, int]:
 
 
 def read_sound(path: Path) -> tuple[np.ndarray, int]:
-    """Read WAV or FLAC: PCM 16 or 24 as (samples, channels) in offset binary, or float32."""
+    """Read WAV or FLAC as (samples, channels): PCM in offset binary, floats as they are."""
     import soundfile
 
-    if Path(path).suffix.lower() == ".wav":
-        _check_wav_length(path)
+    suffix = Path(path).suffix.lower()
+    with open(path, "rb") as file:
+        start = file.read(4)
+    if start and not start.startswith(SOUND_STARTS[suffix]):
+        raise UserError(f"{path}: its content is no {suffix[1:].upper()}; name it after what it is")
+    if start == b"RIFF":
+        _check_wav(path)
     with soundfile.SoundFile(path) as file:
-        if file.subtype == "FLOAT":
-            return file.read(dtype="float32", always_2d=True), 32
-        if file.subtype not in SOUND_BITS:
-            raise UserError(f"{path}: {file.subtype} audio; PCM_16, PCM_24 and FLOAT are read")
-        bits = SOUND_BITS[file.subtype]
-        # libsndfile hands out 24 bits as the upper ones of 32.
-        pcm = file.read(dtype="int32", always_2d=True) >> (32 - bits)
-        if len(pcm) != file.frames:
-            raise UserError(f"{path}: truncated ({len(pcm)} of {file.frames} samples)")
-    return pcm.astype(np.int64) + 2 ** (bits - 1), bits
+        if (kind := SOUND_FLOATS.get(file.subtype)) is not None:
+            samples, bits = file.read(dtype=kind, always_2d=True), 8 * np.dtype(kind).itemsize
+        elif file.subtype in SOUND_BITS:
+            bits = SOUND_BITS[file.subtype]
+            # libsndfile hands out fewer bits as the upper ones of 32.
+            samples = file.read(dtype="int32", always_2d=True) >> (32 - bits)
+        else:
+            known = ", ".join((*SOUND_BITS, *SOUND_FLOATS))
+            raise UserError(
+                f"{path}: {file.subtype} audio, which is not linear; {known} are read: convert "
+                "it, e.g. to PCM_16"
+            )
+        if len(samples) != file.frames:
+            raise UserError(f"{path}: truncated ({len(samples)} of {file.frames} samples)")
+    if samples.dtype.kind == "f":
+        return samples, bits
+    if start == b"fLaC":
+        _check_flac_digest(path, samples, bits)
+    return samples.astype(np.int64) + 2 ** (bits - 1), bits
 
 
-def _check_wav_length(path: Path) -> None:
-    """Compare the length the header declares with the file's; libsndfile reads what is left."""
+def _check_flac_digest(path: Path, samples: np.ndarray, bits: int) -> None:
+    """Compare signed samples with the MD5 in a FLAC's header, which libsndfile does not."""
+    with open(path, "rb") as file:
+        # STREAMINFO is always the first block; its last 16 bytes are the digest, or zeros.
+        expected = file.read(42)[26:]
+    width = -(-bits // 8)
+    stored = np.ascontiguousarray(samples.astype("<i4")).view(np.uint8)
+    stored = stored.reshape(*samples.shape, 4)[..., :width]
+    if any(expected) and hashlib.md5(stored.tobytes()).digest() != expected:
+        raise UserError(f"{path}: damaged (its samples do not match its MD5); get the file again")
+
+
+def _check_wav(path: Path) -> None:
+    """Compare a WAV's lengths with the file's: libsndfile reads what is left, without a word."""
     content = path.read_bytes()
-    position = 12  # after "RIFF", its size and "WAVE"
+    position, sound = 12, False  # after "RIFF", its size and "WAVE"
     while position + 8 <= len(content):
         name = content[position : position + 4]
         size = int.from_bytes(content[position + 4 : position + 8], "little")
+        rest = len(content) - position
+        if not (name.isascii() and name.decode("ascii", "replace").isprintable()):
+            if sound:
+                raise UserError(
+                    f"{path}: {rest} bytes follow its sound that are no part of a WAV file; is the "
+                    "length in its header wrong?"
+                )
+            break
+        if name == b"fmt " and content[position + 12 : position + 16] == bytes(4):
+            raise UserError(f"{path}: a sampling rate of 0 Hz; correct its header")
         if name == b"data":
-            have = len(content) - position - 8
-            if have < size:
-                raise UserError(f"{path}: truncated ({have} of {size} bytes of sound)")
-            return
+            sound = True
+            if rest - 8 < size:
+                raise UserError(f"{path}: truncated ({rest - 8} of {size} bytes of sound)")
         position += 8 + size + size % 2
-    raise UserError(f"{path}: truncated or damaged (no sound in it); fetch the file again")
+    if not sound:
+        raise UserError(f"{path}: truncated or damaged (no sound in it); fetch the file again")
 
 
 def read_npy(path: Path) -> tuple[np.ndarray, int]:
-    """Read a NumPy array of uint8, uint16 or float32."""
+    """Read a NumPy array of uint8, uint16 or a float type; of an .npz, its only array."""
     samples = np.load(path, allow_pickle=False)
+    if isinstance(samples, np.lib.npyio.NpzFile):
+        with samples as archive:
+            if len(archive.files) != 1:
+                raise UserError(f"{path}: {len(archive.files)} arrays; write one to a file")
+            samples = archive[archive.files[0]]
+    samples = samples[..., None] if samples.ndim == 2 and path.suffix == ".npz" else samples
     samples = samples.astype(samples.dtype.newbyteorder("="), copy=False)
-    if samples.dtype not in (np.uint8, np.uint16, np.float32):
-        raise UserError(f"{path}: dtype {samples.dtype}; expected uint8, uint16 or float32")
+    if samples.dtype not in (np.uint8, np.uint16, np.float16, np.float32, np.float64):
+        raise UserError(f"{path}: dtype {samples.dtype}; expected uint8, uint16 or a float")
     return samples, samples.dtype.itemsize * 8
 
 
@@ -163,7 +209,13 @@ def has_palette(path: Path) -> bool:
 
 READERS = {
     **{".png": read_png, ".tif": read_tiff, ".tiff": read_tiff, ".dcm": read_dicom},
-    **{".wav": read_sound, ".flac": read_sound, ".npy": read_npy, ".gz": read_idx},
+    **{
+        ".wav": read_sound,
+        ".flac": read_sound,
+        ".npy": read_npy,
+        ".npz": read_npy,
+        ".gz": read_idx,
+    },
 }
 
 

@@ -108,3 +108,13 @@ def crop(samples: np.ndarray, size: tuple[int, ...], offset: tuple[int, ...] | N
             )
     window = tuple(slice(o, o + s) for o, s in zip(offset, size, strict=True))
     return samples[window]
+
+
+def halve(samples: np.ndarray) -> np.ndarray:
+    """A sound at half its rate: float64 (ceil(n / 2), C), by SciPy's polyphase filter.
+
+    Not bit-exact between releases of SciPy: such signals are measured, not pinned.
+    """
+    from scipy.signal import resample_poly
+
+    return resample_poly(samples, 1, 2, axis=0)

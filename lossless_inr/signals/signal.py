@@ -16,10 +16,11 @@ import numpy as np
 
 from lossless_inr.errors import UserError
 from lossless_inr.files import replacing
+from lossless_inr.signals.codes import FLOAT_CODES
 
-MAX_BITS = 32
-# How the words are to be read: as offset binary integers, or as IEEE-754 binary32.
-ENCODINGS = ("integer", "float32")
+MAX_BITS = 64
+# How the words are to be read: as offset binary integers, or as IEEE-754 floats.
+ENCODINGS = ("integer", *FLOAT_CODES)
 KINDS = ("photo", "scan", "audio", "digit", "synthetic")
 # Planes a signal must really fill before a headline may call it a 16-bit signal.
 FULL_DEPTH_PLANES = 14
@@ -27,7 +28,7 @@ FULL_DEPTH_PLANES = 14
 
 def sample_dtype(bits: int) -> np.dtype:
     """Smallest little-endian unsigned dtype that holds `bits` bits."""
-    return np.dtype("<u1" if bits <= 8 else "<u2" if bits <= 16 else "<u4")
+    return np.dtype("<u1" if bits <= 8 else "<u2" if bits <= 16 else "<u4" if bits <= 32 else "<u8")
 
 
 def samples_sha256(samples: np.ndarray, bits: int) -> str:
@@ -38,7 +39,7 @@ def samples_sha256(samples: np.ndarray, bits: int) -> str:
     samples : ndarray of unsigned int, any shape
         Values in 0 .. 2**bits - 1.
     bits : int
-        Bit depth; decides the stored dtype (u1 up to 8 bits, u2 up to 16, u4 above).
+        Bit depth; decides the stored dtype (u1 up to 8 bits, u2 up to 16, u4 up to 32, u8 above).
 
     Returns
     -------
@@ -68,10 +69,10 @@ def plane_statistics(samples: np.ndarray, bits: int) -> dict:
         more significant plane), `distinct_values`, and `low_byte_repeats` (share of samples
         whose low byte equals the high byte; None below 16 bits).
     """
-    flat = samples.reshape(-1).astype(np.uint32)
+    flat = samples.reshape(-1).astype(np.uint64)
     entropies, seen, informative = [], set(), 0
     for plane in reversed(range(bits)):
-        values = ((flat >> plane) & 1).astype(np.uint8)
+        values = ((flat >> np.uint64(plane)) & np.uint64(1)).astype(np.uint8)
         p = float(values.mean()) if values.size else 0.0
         constant = p in (0.0, 1.0)
         entropies.append(0.0 if constant else -(p * np.log2(p) + (1 - p) * np.log2(1 - p)))
@@ -80,7 +81,8 @@ def plane_statistics(samples: np.ndarray, bits: int) -> dict:
         if not constant and key not in seen:
             informative += 1
         seen.add(key)
-    repeats = float(np.mean((flat & 255) == (flat >> 8))) if bits == 16 else None
+    low, high = flat & np.uint64(255), flat >> np.uint64(8)
+    repeats = float(np.mean(low == high)) if bits == 16 else None
     return {
         "plane_entropy": [round(float(e), 6) for e in reversed(entropies)],
         "informative_planes": informative,
@@ -97,13 +99,13 @@ class Signal:
     ----------
     name : str
         `set/size/name`, also its place under `data/prepared/`.
-    samples : ndarray, uint8, uint16 or uint32
+    samples : ndarray, uint8, uint16, uint32 or uint64
         (height, width, channels) for images and scans, (samples, channels) for audio; values
         in 0 .. 2**bits - 1. Signed sources are stored in offset binary.
     bits : int
-        Bit depth, 1 to 32.
-    encoding : {"integer", "float32"}
-        Whether the words are numbers, or the 32 bits of a float each (IEEE 754).
+        Bit depth, 1 to 64.
+    encoding : {"integer", "float16", "float32", "float64"}
+        Whether the words are numbers, or the bits of a float each (IEEE 754).
     kind : {"photo", "scan", "audio", "digit", "synthetic"}
     title, source, licence, citation : str
         Shown in the report.
@@ -125,7 +127,8 @@ class Signal:
             raise UserError(f"{where}: kind '{self.kind}' is none of {', '.join(KINDS)}")
         if not 1 <= self.bits <= MAX_BITS:
             raise UserError(f"{where}: bits={self.bits} is outside 1..{MAX_BITS}")
-        if self.encoding not in ENCODINGS or (self.encoding == "float32" and self.bits != 32):
+        length = FLOAT_CODES.get(self.encoding, self.bits)
+        if self.encoding not in ENCODINGS or length != self.bits:
             raise UserError(f"{where}: encoding '{self.encoding}' with {self.bits} bits is unknown")
         if self.samples.dtype.kind != "u":
             raise UserError(

@@ -12,8 +12,9 @@ import pytest
 
 from lossless_inr.baselines.handover import hand_over
 from lossless_inr.baselines.rate import weights_size
-from lossless_inr.codecs import flac, image_codecs
+from lossless_inr.codecs import image_codecs, sound_codecs
 from lossless_inr.signals import Signal
+from lossless_inr.signals.signal import sample_dtype
 
 PROGRAMS = Path(__file__).resolve().parents[2] / "workflow/baselines"
 
@@ -93,15 +94,37 @@ def test_image_codecs_are_lossless_and_know_their_limits(shape, bits):
     assert image_codecs((4, 4, 3), 24) == {}
 
 
-@pytest.mark.parametrize("bits", [16, 24])
-def test_flac_is_lossless_over_its_range_and_none_at_8_bits(bits):
-    values = np.array([0, 1, 2 ** (bits - 1), 2**bits - 1, 77], np.uint32)
-    samples = np.tile(values, 500)[:, None].astype(np.uint16 if bits == 16 else np.uint32)
-    codec = flac(samples.shape, bits)
-    code = codec.encode(samples)
-    assert code[:4] == b"fLaC"
-    assert np.array_equal(codec.decode(code), samples)
-    assert flac(samples.shape, 8) is None
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize(
+    ("bits", "encoding", "names"),
+    [
+        (8, "integer", {"FLAC", "WavPack"}),
+        (16, "integer", {"FLAC", "WavPack", "ALAC"}),
+        (24, "integer", {"FLAC", "WavPack", "ALAC"}),
+        (32, "integer", {"WavPack"}),
+        (32, "float32", {"WavPack"}),
+        (64, "float64", set()),
+        (12, "integer", set()),
+    ],
+)
+def test_sound_codecs_are_lossless_over_their_range_and_know_their_limits(
+    channels, bits, encoding, names
+):
+    random = np.random.default_rng(0)
+    if encoding == "float32":
+        values = random.normal(0, 0.3, 9000).astype(np.float32)
+        values[:4] = [-0.0, 1.5, -3e-40, 1e30]
+        samples = values.view(np.uint32)
+    else:
+        samples = random.integers(0, 2**bits, 9000, dtype=np.uint64, endpoint=False)
+        samples[:4] = [0, 1, 2 ** (bits - 1), 2**bits - 1]
+    samples = samples.astype(sample_dtype(bits)).reshape(-1, channels)
+    found = sound_codecs(samples.shape, bits, encoding)
+    assert set(found) == names
+    for name, codec in found.items():
+        decoded = codec.decode(codec.encode(samples))
+        assert np.array_equal(decoded, samples), name
+    assert "WavPack" not in sound_codecs((99, 3), bits, encoding)
 
 
 def test_coin_learns_and_its_code_is_its_weights_in_half_precision(tmp_path):

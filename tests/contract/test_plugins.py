@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from lossless_inr import registry
 from lossless_inr.cli import app
 from lossless_inr.datasets.catalog import Catalog
-from lossless_inr.errors import UserError
+from lossless_inr.errors import PluginError, UserError
 from lossless_inr.experiments.plan import Plan
 from lossless_inr.experiments.spec import Config
 from lossless_inr.extend import check, contract, new
@@ -107,12 +107,13 @@ def test_an_import_that_hangs_ends_in_a_process_of_ours_too(folder, monkeypatch)
     network(folder, "slow", "import time\ntime.sleep(60)\n" + build_text())
     monkeypatch.setattr(registry, "IMPORT_LIMIT", 0.2)
     begun = time.monotonic()
-    with pytest.raises(UserError, match=r"importing it took more than 0\.2 s"):
+    with pytest.raises(PluginError, match=r"importing it took more than 0\.2 s"):
         registry.load("network", "slow")
     assert time.monotonic() - begun < 30
     network(folder, "faulty", "raise ValueError('no')\n" + build_text())
-    with pytest.raises(UserError, match="cannot be imported: ValueError: no"):
-        registry.load("network", "faulty")
+    for _ in range(2):  # the second is told without trying again
+        with pytest.raises(PluginError, match="cannot be imported: ValueError: no"):
+            registry.load("network", "faulty")
 
 
 def test_a_name_that_is_taken_and_a_folder_that_is_none_are_refused(folder):
@@ -126,26 +127,46 @@ def test_a_name_that_is_taken_and_a_folder_that_is_none_are_refused(folder):
         registry.use([str(folder / "empty")])
 
 
+def test_a_check_says_that_the_contract_is_kept_or_what_is_not():
+    done = CliRunner().invoke(app, ["list", "networks", "--check", "--only", "siren"])
+    assert done.exit_code == 0, done.output
+    assert done.stdout.split() == ["siren", "SIREN"]
+    assert done.stderr == "1 of 1 keep their contract\n"
+
+
 def smoke(**changes):
     return Config(**{"scale": "smoke", "only": ["matrix"]} | changes)
 
 
-def test_a_broken_plug_in_stops_no_other(folder, tmp_path, caplog):
+# Networks whose text tells nothing -> what the record of their fit says.
+BROKEN = {
+    "late": (build_text(first="raise RuntimeError('later')"), "later"),
+    "wide": (build_text(outputs="outputs + 1"), "must match the size"),
+    "absent": ("import no_such_package\n" + build_text(), "No module named 'no_such_package'"),
+    "ends": ("import sys\nsys.exit(0)\n" + build_text(), "cannot be imported: SystemExit"),
+    "hangs": ("import time\ntime.sleep(60)\n" + build_text(), "importing it took more than 1 s"),
+}
+
+
+def test_a_broken_plug_in_stops_no_other(folder, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(registry, "IMPORT_LIMIT", 1)
     network(folder, "text", "def build(:\n")
-    network(folder, "late", build_text(first="raise RuntimeError('later')"))
+    network(folder, "loud", "print('hello')\n" + build_text())
+    for name, (text, _) in BROKEN.items():
+        network(folder, name, text)
     plan = Plan(smoke(plugins=[str(folder)]))
     assert "text.py" in caplog.text and "left out of 'all'" in caplog.text
     fits = [f for f in plan.all_fits if f.representation == "direct" and f.kind == "photo"]
     names = {fit.network for fit in fits}
-    assert "late" in names and "siren" in names and "text" not in names
-    chosen = [fit for fit in fits if fit.network in ("late", "siren")]
+    assert {*BROKEN, "loud", "siren"} <= names and "text" not in names
+    chosen = [fit for fit in fits if fit.network in {*BROKEN, "loud", "siren"}]
     samples = plan.catalog.prepare(chosen[0].signal)
     for fit in chosen:
         (record,) = run_or_record_failures(
             [fit], [samples], [tmp_path / "out" / fit.folder], Resources(device="cpu", threads=1)
         )
-        assert record.status == ("failed" if fit.network == "late" else "budget_exhausted")
-        assert fit.network != "late" or "later" in record.error
+        assert record.status == ("failed" if fit.network in BROKEN else "budget_exhausted")
+        assert fit.network not in BROKEN or BROKEN[fit.network][1] in record.error
 
 
 def test_an_installed_package_is_searched_when_the_config_names_it(tmp_path, monkeypatch):

@@ -87,7 +87,7 @@ def test_a_scan_in_dicom_comes_back(tmp_path, monkeypatch):
     given = files.read_source(source)
     assert (given.bits, given.signed, given.samples.shape) == (16, True, (128, 128, 1))
     part = given.samples[60:70, 50:64]
-    np.save(tmp_path / "part.npy", files.numbers(part, 16, True))
+    np.save(tmp_path / "part.npy", files.numbers(part, given))
     command.fit(tmp_path / "part.npy", tmp_path / "part.linr", **OPTIONS)
     command.decode(tmp_path / "part.linr", tmp_path / "part.png", **DECODE)
     np.testing.assert_array_equal(files.read_source(tmp_path / "part.png").samples, part)
@@ -108,7 +108,7 @@ def test_a_sound_in_an_array_is_the_same_sound(tmp_path, bits, shape):
     np.save(tmp_path / "t.npy", numbers)
     assert "differs: " in command.verify(tmp_path / "s.linr", tmp_path / "t.npy")[1]
     np.save(tmp_path / "t.npy", numbers[1:])
-    assert "an array of shape" in command.verify(tmp_path / "s.linr", tmp_path / "t.npy")[1]
+    assert "an array of int" in command.verify(tmp_path / "s.linr", tmp_path / "t.npy")[1]
 
 
 FILES = [
@@ -182,11 +182,10 @@ def unusual(folder):
     good = write(folder / "good.png", picture((16, 16, 3)))
     (folder / "half.png").write_bytes(good.read_bytes()[:300])
     Image.fromarray(picture((4, 4))[..., 0]).convert("P").save(folder / "palette.png")
-    tifffile.imwrite(folder / "float.tif", np.zeros((4, 4), np.float32))
     soundfile.write(folder / "empty.wav", np.zeros(0), 8000, subtype="PCM_16")
     np.save(folder / "many.npy", np.zeros((2, 2, 2, 2), np.uint8))
-    np.save(folder / "wide.npy", np.zeros((2, 2), np.int32))
-    np.save(folder / "half.npy", np.zeros((2, 2), np.float16))
+    np.save(folder / "wide.npy", np.zeros((2, 2), np.int64))
+    np.save(folder / "complex.npy", np.zeros((2, 2), np.complex64))
     np.savez(folder / "several.npz", a=np.zeros(3, np.uint8))
     (folder / "several.npz").rename(folder / "several.npy")
     (folder / "nothing.npy").write_bytes(b"")
@@ -198,11 +197,10 @@ def unusual(folder):
         "text.png": "not a PNG",
         "half.png": "damaged",
         "palette.png": "palette",
-        "float.tif": "floating-point",
         "empty.wav": "empty",
         "many.npy": "4 axes",
-        "wide.npy": "int32",
-        "half.npy": "float16",
+        "wide.npy": "int64",
+        "complex.npy": "complex64",
         "several.npy": "no array",
         "nothing.npy": "no array",
         "zip.npy": "no array",
@@ -309,7 +307,7 @@ def test_info_and_compare_tell_bits_per_sample(tmp_path, small):
     assert coders["INR (seconds: decoding)"] == facts["bits_per_sample"]
     assert {"PNG", "WebP", "JPEG XL"} < set(coders) and 7 < coders["JPEG XL"] < 12
     sound = write(tmp_path / "s.wav", picture((300, 1), bits=16))
-    assert {row["coder"] for row in command.compare([sound])} == {"FLAC", "zlib"}
+    assert {row["coder"] for row in command.compare([sound])} == {"FLAC", "ALAC", "WavPack"}
 
 
 def test_the_tool_from_file_to_file(tmp_path):

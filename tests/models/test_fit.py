@@ -75,9 +75,11 @@ def test_fewer_bits_than_the_dtype_may_be_declared():
 @pytest.mark.parametrize(
     ("samples", "options", "words"),
     [
-        (np.zeros((4, 4, 3), np.float32), {}, "float32"),
+        (np.zeros((4, 4, 3), np.float32), {"bits": 16}, "float32"),
+        (np.zeros((4, 4, 3), np.float32), {"signed": True}, "float32"),
+        (np.zeros((4, 4, 3), np.longdouble), {}, "float128"),
         (np.zeros((4, 4, 3), np.int16), {}, "int16"),
-        (np.zeros((4, 4, 3), np.uint32), {}, "32 bits"),
+        (np.zeros((4, 4, 3), np.uint64), {}, "64 bits"),
         (np.zeros((0, 4, 3), np.uint8), {}, "shape (0, 4, 3)"),
         (np.zeros(4, np.uint8), {}, "shape (4,)"),
         (np.full((4, 4, 3), 9, np.uint8), {"bits": 3}, "value 9"),

@@ -102,12 +102,15 @@ def test_what_is_no_file_of_ours_is_refused(small):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"version": 2}, ["version 2", "reads 1"]),
+        ({"version": 3}, ["version 3", "reads 1 and 2"]),
         ({"shape": [12, 10]}, ["shape"]),
         ({"shape": [2**31, 2**31, 3]}, ["a tile of more than"]),
         ({"shape": [2000, 2000, 3]}, ["more than its", "could hold"]),
         ({"shape": [12, 10, 2**31]}, ["more than its", "could hold"]),
-        ({"bits": 25}, ["bits"]),
+        ({"bits": 33}, ["at most 32 bits"]),
+        ({"bits": 65}, ["bits"]),
+        ({"encoding": "float32"}, ["float32 has no 8 bits"]),
+        ({"encoding": "float16", "bits": 16, "signed": True}, ["signed is of integers"]),
         ({"counts": [2, 3]}, ["digests"]),
         ({"counts": [13, 10]}, ["counts"]),
         ({"source": "../../etc/passwd"}, ["source"]),

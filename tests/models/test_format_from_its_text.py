@@ -24,7 +24,7 @@ def coordinate(side, sound):
 
 
 def digest(samples, bits):
-    size = 1 if bits <= 8 else 2 if bits <= 16 else 4
+    size = 1 if bits <= 8 else 2 if bits <= 16 else 4 if bits <= 32 else 8
     told = json.dumps({"shape": list(samples.shape), "bits": bits}).encode()
     return hashlib.sha256(told + samples.astype(f"<u{size}").tobytes()).hexdigest()
 
@@ -48,7 +48,7 @@ def decode(content):
             found = np.frombuffer(part, DTYPES[entry["dtype"]])
         tensors[name] = found.reshape(entry["shape"])
     *sizes, channels = header["shape"]
-    samples = np.zeros(header["shape"], np.int64)
+    samples = np.zeros(header["shape"], np.uint64)
     omega = header["network_parameters"]
     for g, group in enumerate(header["groups"]):
         for row, tile in enumerate(group["tiles"]):
@@ -73,12 +73,15 @@ def decode(content):
                 x = np.sin(omega["omega_hidden" if i else "omega_first"] * z)
             last = f"layers.{header['hidden_layers'] + 1}"
             logits = x @ weight(f"{last}.weight").T + weight(f"{last}.bias")
-            bits = (logits > 0).reshape(-1, header["bits"], channels).astype(np.int64)
-            found = (bits << np.arange(header["bits"])[:, None]).sum(1).reshape(*shape, channels)
+            bits = (logits > 0).reshape(-1, header["bits"], channels).astype(np.uint64)
+            places = np.arange(header["bits"], dtype=np.uint64)[:, None]
+            found = (bits << places).sum(1).reshape(*shape, channels)
             assert digest(found, header["bits"]) == header["tile_sha256"][tile]
             samples[tuple(place)] = found
     assert digest(samples, header["bits"]) == header["samples_sha256"]
-    return samples
+    if header["encoding"] == "integer":
+        return samples
+    return samples.astype(f"<u{header['bits'] // 8}").view(header["encoding"])
 
 
 @pytest.mark.parametrize(
@@ -94,3 +97,13 @@ def test_a_decoder_from_the_text_gets_the_samples(shape, bits, kind):
     samples = picture(shape, bits=bits)
     model = fit(samples, bits=bits, kind=kind, tile=7, workers=1)
     np.testing.assert_array_equal(decode(model.to_bytes()), samples)
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+def test_it_gets_floats_word_for_word(kind):
+    values = np.array([0.0, -0.0, np.nan, np.inf, -np.inf, 1e-7, 1 / 3, -2.5], kind)
+    words = values.view(f"u{values.itemsize}")
+    words[2] += 5  # another payload
+    found = decode(fit(values, kind="sound", workers=1).to_bytes())
+    assert found.dtype == kind
+    np.testing.assert_array_equal(found[:, 0].view(words.dtype), words)

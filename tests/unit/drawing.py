@@ -21,8 +21,8 @@ class Drawn:
         self.rows, self.signals = [], {}
         self.signal("tiny/2x2/a", TRUTH)
 
-    def signal(self, name, samples, kind="photo", bits=8, title=""):
-        signal = Signal(name=name, samples=samples, bits=bits, kind=kind, title=title or name)
+    def signal(self, name, samples, kind="photo", bits=8, title="", encoding="integer"):
+        signal = Signal(name, samples, bits, kind, title=title or name, encoding=encoding)
         signal.save(self.prepared / f"{name}.npz")
         self.signals[name] = signal
 
@@ -35,6 +35,7 @@ class Drawn:
             "kind": truth.kind,
             "shape": list(truth.samples.shape),
             "bits": truth.bits,
+            "code": "offset" if truth.encoding == "integer" else truth.encoding,
             "network": "siren",
             "width": 8,
             "hidden_layers": 1,

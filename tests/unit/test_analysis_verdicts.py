@@ -194,7 +194,26 @@ def test_the_gain_is_the_planes_only_if_values_need_more_at_their_best():
 def test_every_claim_has_an_answer_and_names_its_fits():
     rows = table(fit(), direct())
     found = v.verdicts(rows, lambda fit: pd.Series([0.2, 0.1]))
-    assert [one.key for one in found] == list("abcdefghi")
+    assert [one.key for one in found] == list("abcdefghijk")
     for one in found:
         assert set(one.evidence) <= set(rows.spec_digest)
         assert one.result in (v.HOLDS, v.FAILS, v.OPEN) and one.why
+
+
+# --- (j), (k) -------------------------------------------------------------------------------
+
+
+def test_words_must_all_come_back_verified():
+    head = {"kind": "audio", "representation": "bithead", "recipe": "fast", "bits": 16}
+    sound = fit(**head, code="offset")
+    found = v.sounds_reach_zero(table(sound, sound | {"signal": "set/64/b"}))
+    assert found.result == v.HOLDS and "2 of 2 fits, 2 verified" in found.why
+    lost = censored(**head, code="offset", signal="set/64/c")
+    values = direct(kind="audio", bits=16, code="offset")
+    found = v.sounds_reach_zero(table(sound, lost, values))
+    assert found.result == v.OPEN and "value regression: 0 of 1" in found.why
+    assert v.sounds_reach_zero(table(sound | {"verified": False})).result == v.OPEN
+    assert v.floats_come_back(table(sound)).result == v.OPEN
+    words = sound | {"code": "float32", "bits": 32}
+    assert v.floats_come_back(table(words)).result == v.HOLDS
+    assert v.sounds_reach_zero(table(words)).result == v.OPEN

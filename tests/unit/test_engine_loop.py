@@ -13,6 +13,7 @@ from tiny import (
     begin,
     decoded_by,
     noise_signal,
+    poisoned,
     random_samples,
     run,
     same_tensors,
@@ -21,7 +22,7 @@ from tiny import (
     truth_of,
 )
 
-from lossless_inr.engine.loop import Loop, fit, fit_many
+from lossless_inr.engine.loop import fit, fit_many
 from lossless_inr.engine.passes import LayerwisePass
 from lossless_inr.engine.settings import Settings
 from lossless_inr.fitting.fit import load_weights, save_weights
@@ -300,31 +301,6 @@ def test_a_network_whose_first_loss_is_no_number_is_diverged_at_once(kind, name)
     assert not outcome.decoded.any() and not outcome.best_decoded.any()
 
 
-def poisoned(signal, spec, kind, after, look_every):
-    """Outcome of a fit whose weights turn into NaN right after the look at this iteration."""
-    form, network = begin(signal, spec, kind)
-    outcomes = []
-
-    def poison(iteration, wrong):
-        if iteration == after:
-            loop.state.weights.fill_(math.nan)
-
-    loop = Loop(
-        [network],
-        form,
-        [signal.samples],
-        spec.settings,
-        iterations=spec.iterations,
-        device=CPU,
-        look_every=look_every,
-        compiled=kind == "compiled",
-        progress=poison,
-        finished=lambda number, outcome: outcomes.append(outcome),
-    )
-    loop.run()
-    return form, network, outcomes[0]
-
-
 @every_kind
 # Weights are copied at the first look from iteration 50 on, then from 100 on: NaN before, at, and
 # after such a look, and after one whose next look is the one at which a copy is due.
@@ -335,7 +311,7 @@ def poisoned(signal, spec, kind, after, look_every):
 def test_a_diverged_fit_has_good_weights_wherever_it_diverged(kind, after, look_every, good):
     signal = noise_signal(bits=8)
     spec = spec_of(signal, settings=PUBLISHED)
-    form, network, outcome = poisoned(signal, spec, kind, after, look_every)
+    form, network, outcome = poisoned(signal, spec, kind, after, look_every=look_every)
     assert (outcome.status, outcome.iterations) == ("diverged", after + 1)
     assert all(torch.isfinite(v).all() for v in outcome.state.values())
     np.testing.assert_array_equal(outcome.decoded, decoded_by(form, network, outcome.state))

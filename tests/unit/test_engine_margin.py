@@ -13,6 +13,7 @@ from tiny import (
     begin,
     decoded_by,
     noise_signal,
+    poisoned,
     run,
     run_many,
     same_tensors,
@@ -21,7 +22,7 @@ from tiny import (
     truth_of,
 )
 
-from lossless_inr.engine.loop import Loop, make_pass
+from lossless_inr.engine.loop import make_pass
 from lossless_inr.engine.passes import Batch
 from lossless_inr.engine.state import State
 from lossless_inr.fitting.fit import run_fit
@@ -137,28 +138,9 @@ def test_a_fit_that_runs_off_after_its_zero_keeps_what_it_has(kind, look_every, 
     if black:
         signal = signal_of(np.zeros((6, 6, 1), np.uint8), 8)
     zero = run(signal, without_margin(spec), kind)
-    form, network = begin(signal, spec, kind)
     # The next look at or after the tenth update since the zero, if looks are 4 apart.
-    outcomes, after = [], (zero.iterations + 10) // 4 * 4 + 3
-
-    def poison(iteration, wrong):
-        if iteration == after:
-            loop.state.weights.fill_(math.nan)
-
-    loop = Loop(
-        [network],
-        form,
-        [signal.samples],
-        spec.settings,
-        iterations=100,
-        device=CPU,
-        look_every=look_every,
-        compiled=kind == "compiled",
-        progress=poison,
-        finished=lambda number, outcome: outcomes.append(outcome),
-    )
-    loop.run()
-    (outcome,) = outcomes
+    after = (zero.iterations + 10) // 4 * 4 + 3
+    *_, outcome = poisoned(signal, spec, kind, after, iterations=100, look_every=look_every)
     assert (outcome.status, outcome.iterations) == ("lossless", zero.iterations)
     assert zero.iterations < outcome.margin_iterations <= after
     assert zero.margin < outcome.margin < math.inf

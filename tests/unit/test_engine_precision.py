@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from tiny import CPU, QUICK, begin, decoded_by, noise_signal, run, spec_of, truth_of
+from tiny import CPU, QUICK, begin, decoded_by, noise_signal, poisoned, run, spec_of, truth_of
 
 from lossless_inr.engine import compiled
 from lossless_inr.engine.loop import Loop, fit, used_precision
@@ -150,26 +150,7 @@ def test_a_diverged_fit_has_the_integers_of_its_weights_in_float32(after):
     signal = noise_signal()
     settings = Settings(precision="bfloat16")
     spec = spec_of(signal, settings=settings, width=24, hidden_layers=2)
-    form, network = begin(signal, spec)
-    outcomes = []
-
-    def poison(iteration, wrong):
-        if iteration == after:
-            loop.state.weights.fill_(math.nan)
-
-    loop = Loop(
-        [network],
-        form,
-        [signal.samples],
-        settings,
-        iterations=100,
-        device=CPU,
-        look_every=4,
-        progress=poison,
-        finished=lambda number, outcome: outcomes.append(outcome),
-    )
-    loop.run()
-    (outcome,) = outcomes
+    form, network, outcome = poisoned(signal, spec, None, after, iterations=100, look_every=4)
     assert (outcome.status, outcome.iterations) == ("diverged", after + 1)
     np.testing.assert_array_equal(outcome.decoded, decoded_by(form, network, outcome.state))
 
@@ -184,9 +165,8 @@ def unlucky(monkeypatch):
             truth = self.batch.truth
             counts.decoded[:, 0] = truth[:, 0] ^ 1
             wrong = wrong_bits_per_plane(counts.decoded, truth, 8, (1, 2))
-            counts.errors = torch.stack(
-                [*wrong, count_errors(counts.decoded, truth, (1, 2))], dim=1
-            )
+            counts.errors = torch.stack(wrong, dim=1)
+            counts.squared = count_errors(counts.decoded, truth, (1, 2)).double()
         return counts
 
     monkeypatch.setattr(LayerwisePass, "run", one_bit_off)

@@ -1,7 +1,6 @@
 """A fit that was stopped or killed goes on as if nothing had happened."""
 
 import json
-import math
 import os
 import signal as signals
 import subprocess
@@ -19,15 +18,15 @@ from tiny import (
     PASSES,
     QUICK,
     ROOT,
-    begin,
     noise_signal,
+    poisoned,
     run,
     same_tensors,
     spec_of,
 )
 
 from lossless_inr.engine.checkpoint import Checkpoint
-from lossless_inr.engine.loop import Loop, OutOfTime
+from lossless_inr.engine.loop import OutOfTime
 from lossless_inr.engine.settings import Settings
 from lossless_inr.fitting.fit import Resources, run_fit
 from lossless_inr.fitting.record import Record
@@ -134,28 +133,8 @@ def test_a_stopped_fit_that_runs_off_later_is_diverged_with_the_same_weights(
     tmp_path, kind, stop, after
 ):
     def fit(checkpoint, stop):
-        form, network = begin(IMAGE, LONG, kind)
-        outcomes = []
-
-        def poison(iteration, wrong):
-            if iteration == after:
-                loop.state.weights.fill_(math.nan)
-
-        loop = Loop(
-            [network],
-            form,
-            [IMAGE.samples],
-            LONG.settings,
-            iterations=LONG.iterations,
-            device=CPU,
-            compiled=kind == "compiled",
-            checkpoint=checkpoint,
-            stop=stop,
-            progress=poison,
-            finished=lambda number, outcome: outcomes.append(outcome),
-        )
-        loop.run()
-        return outcomes[0]
+        *_, outcome = poisoned(IMAGE, LONG, kind, after, checkpoint=checkpoint, stop=stop)
+        return outcome
 
     whole = fit(None, lambda: False)
     assert (whole.status, whole.iterations) == ("diverged", after + 1)

@@ -175,7 +175,7 @@ def test_errors_are_those_of_the_best_and_reconstructions_those_of_the_last(draw
 def test_wrong_bits_have_colours_of_their_own():
     samples = np.array([[[1], [0]], [[1], [0]]])
     truth = np.array([[[1], [0]], [[0], [1]]])
-    found = bit_picture(Panel("", samples, truth, 8), 0)
+    found = bit_picture(Panel("", samples, truth, 8, samples, truth, 8), 0)
     right0, right1, missing, false = BIT_COLOURS
     assert np.array_equal(found, [[right1, right0], [false, missing]])
     assert len({tuple(colour) for colour in BIT_COLOURS}) == 4
@@ -215,6 +215,26 @@ def test_a_sound_stands_above_its_residual(drawn):
     (residual,) = [axis for title, axis in axes.items() if "dB" in title]
     assert residual.lines[0].get_ydata().tolist() == [0, -9, 0]
     assert data[data.quantity == "sample"]["SIREN, published"].tolist() == [0, 39_991, 65_535]
+
+
+def test_floats_are_drawn_in_their_range_and_judged_by_their_words(drawn):
+    wave = np.array([[-1.0], [0.0], [0.5]], dtype=np.float32)
+    words = wave.view(np.uint32)
+    found = np.array([[-1.0], [-0.0], [np.inf]], dtype=np.float32).view(np.uint32)
+    drawn.signal("tiny/3/sound", words, kind="audio", bits=32, encoding="float32")
+    drawn.fit(found, signal="tiny/3/sound")
+    drawn.fit(words, signal="tiny/3/sound", status="lossless", representation="bithead")
+    figure, data = shown(drawn, "errors")
+    axes = {axis.get_title(): axis for axis in figure.axes}
+    original = axes["original"].lines[0].get_ydata()
+    # 0 lies between two levels.
+    assert original.tolist() == pytest.approx([-1, 0, 0.5], abs=2**-23)
+    (outcome,) = [title for title in axes if "wrong" in title]
+    assert "2 of 3 words wrong" in outcome.replace("\n", " ") and "lossless" in axes
+    residual = axes[outcome].lines[0].get_ydata().tolist()
+    assert residual == pytest.approx([0, 0, 0.5], abs=2**-22)
+    numbers = data[data.quantity == "wrong_bits_of_plane_31"]
+    assert numbers["SIREN, published"].tolist() == [1]  # the sign of -0.0
 
 
 # --- scaling ------------------------------------------------------------------------------

@@ -25,8 +25,19 @@ from lossless_inr.fitting.sizes import paper_ratio_width
         ),
         ({"table": table({"signals": "skimage/8/coffee"})}, ["size '8'", "fits[0]"]),
         (
-            {"table": table({"signals": "librispeech/64/2412-153948-0000_20000-float32"})},
-            ["float32 cannot be fitted yet", "fits[0]"],
+            {
+                "table": table(
+                    {
+                        "signals": "librispeech/64/2412-153948-0000_20000-float32",
+                        "code": "twos-complement",
+                    }
+                )
+            },
+            ["words are float32", "'code'", "fits[0]"],
+        ),
+        (
+            {"table": table({"code": "gray"})},
+            ["code", "offset"],
         ),
         ({"table": table({"network_parameters": {"omega": 1}})}, ["'omega'", "omega_"]),
         (

@@ -328,7 +328,7 @@ def test_an_infinite_psnr_is_a_word_in_the_file_and_a_number_in_python(finished)
         (lambda text: text.replace('"hidden_layers": 1', '"hidden_layer": 1'), "hidden_layers"),
         (lambda text: text.replace('"lossless"', '"perfect"'), "'perfect'"),
         (lambda text: text.replace('"psnr": "inf"', '"psnr": "-inf"'), "psnr"),
-        (lambda text: text.replace('"bits": 8', '"bits": 25'), "spec.bits"),
+        (lambda text: text.replace('"bits": 8', '"bits": 65'), "spec.bits"),
         (lambda text: text.replace('"bits": 8', '"bits": "8"'), "spec.bits"),
     ],
 )

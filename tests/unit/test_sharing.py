@@ -129,6 +129,35 @@ def test_what_is_no_archive_is_refused(tmp_path, monkeypatch):
     assert "are refused" in refusal(archive.report_from, tmp_path / "b.zip", tmp_path / "p.html")
 
 
+def test_a_flipped_byte_is_refused(payload, tmp_path):
+    target = packed(payload, tmp_path)
+    content = bytearray(target.read_bytes())
+    at = content.index(b'{"version"')  # of contents.json, which is stored as it is
+    content[at + 2] ^= 1
+    target.write_bytes(content)
+    line = refusal(archive.report_from, target, tmp_path / "p.html")
+    assert "damaged" in line and "contents.json" in line
+
+
+@pytest.mark.parametrize("name", ["../escaped.txt", "/escaped.txt", "data/../../escaped.txt"])
+def test_a_file_that_leads_out_of_an_archive_is_refused(payload, tmp_path, name):
+    target = packed(payload, tmp_path)
+    with zipfile.ZipFile(target, "a") as file:
+        file.writestr(name, "x")
+    line = refusal(archive.report_from, target, tmp_path / "p.html")
+    assert "leads out of the archive" in line and not (tmp_path / "p.html").exists()
+
+
+@pytest.mark.parametrize(("declared", "words"), [(2**40, "are refused"), (10, "damaged")])
+def test_a_zip_that_declares_another_size_is_refused(tmp_path, declared, words):
+    """Too large is refused before anything is unpacked; what is told too small ends there."""
+    target = tmp_path / "a.zip"
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("data/zeros", bytes(100_000))
+        file.getinfo("data/zeros").file_size = declared
+    assert words in refusal(archive.report_from, target, tmp_path / "p.html")
+
+
 def changed(entry, **changes):
     """The same fit with another outcome, and a verdict on that."""
     from lossless_inr.fitting import digests

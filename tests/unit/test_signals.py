@@ -175,9 +175,9 @@ def test_low_byte_repeats_is_undefined_below_16_bits(bits):
         ({"samples": np.full((2, 2, 1), 16, np.uint8), "bits": 4}, "value 16 but bits=4"),
         ({"samples": np.full((2, 2, 1), 256, np.uint16)}, "value 256 but bits=8"),
         ({"bits": 0}, "bits=0"),
-        ({"bits": 33}, "bits=33"),
+        ({"bits": 65}, "bits=65"),
         ({"encoding": "float32"}, "float32"),
-        ({"encoding": "float16", "bits": 16}, "float16"),
+        ({"encoding": "float16"}, "float16"),
         ({"kind": "video"}, "video"),
     ],
 )
@@ -401,7 +401,7 @@ def test_truncated_flac_is_refused(tmp_path):
     assert "a.flac" in refusal(readers.read, tmp_path / "a.flac")
 
 
-@pytest.mark.parametrize("subtype", ["PCM_U8", "DOUBLE"])
+@pytest.mark.parametrize("subtype", ["ULAW", "ALAW", "IMA_ADPCM"])
 def test_other_wav_kinds_are_refused_by_name(tmp_path, subtype):
     soundfile.write(tmp_path / "a.wav", np.zeros(9), 8000, subtype=subtype)
     assert subtype in refusal(readers.read, tmp_path / "a.wav")
@@ -438,7 +438,7 @@ def test_npy_arrays_are_read_exactly(tmp_path, dtype):
     np.testing.assert_array_equal(result, samples)
 
 
-@pytest.mark.parametrize("dtype", [np.int16, np.float64, np.uint32])
+@pytest.mark.parametrize("dtype", [np.int16, np.complex64, np.uint32])
 def test_npy_arrays_of_another_type_are_refused(tmp_path, dtype):
     np.save(tmp_path / "a.npy", np.zeros((2, 2, 1), dtype))
     assert np.dtype(dtype).name in refusal(readers.read, tmp_path / "a.npy")

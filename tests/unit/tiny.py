@@ -1,6 +1,7 @@
 """Tiny signals and specifications that the unit tests share."""
 
 import ast
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 
 from lossless_inr import registry
 from lossless_inr.engine import compiled
-from lossless_inr.engine.loop import fit_many
+from lossless_inr.engine.loop import Loop, fit_many
 from lossless_inr.engine.passes import AutogradPass, LayerwisePass
 from lossless_inr.errors import UserError
 from lossless_inr.experiments.reference import Entry
@@ -131,6 +132,35 @@ def run(signal, spec, kind=None, **options):
     """Outcome of one fit, by the kind of pass that is named."""
     (outcome,) = run_many([signal], [spec], kind, **options)
     return outcome
+
+
+def poisoned(signal, spec, kind, after, **options):
+    """Form, network and outcome of a fit whose weights turn into NaN after a look.
+
+    That is the look at iteration `after`, right after it. `options` are those of `Loop`.
+    """
+    form, network = begin(signal, spec, kind)
+    outcomes = []
+
+    def poison(iteration, wrong):
+        if iteration == after:
+            loop.state.weights.fill_(math.nan)
+
+    options = {"iterations": spec.iterations} | options
+    if kind is not None:
+        options["compiled"] = kind == "compiled"
+    loop = Loop(
+        [network],
+        form,
+        [signal.samples],
+        spec.settings,
+        device=CPU,
+        progress=poison,
+        finished=lambda number, outcome: outcomes.append(outcome),
+        **options,
+    )
+    loop.run()
+    return form, network, outcomes[0]
 
 
 def decoded_by(form, network, state):

@@ -29,11 +29,13 @@ def sizes(facts):
 
 
 def coordinates(facts):
+    """Positions in [-1, 1], float64 (positions, axes), in C order."""
     axes = [np.linspace(-1, 1, size) for size in facts["shape"][:-1]]
     return np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(axes))
 
 
 def encode(raw, facts, code, iterations):
+    """Fit the file of samples `raw`; the best weights go to the file `code` in half precision."""
     import torch
 
     torch.set_num_threads(1)
@@ -67,7 +69,7 @@ def encode(raw, facts, code, iterations):
 
 
 def decode(code, facts, reconstruction):
-    """In NumPy: the decoder needs no PyTorch."""
+    """Weights in the file `code` to a file of samples; in NumPy: the decoder needs no PyTorch."""
     weights, values = np.fromfile(code, "<f2").astype(np.float64), coordinates(facts)
     for k, (inputs, outputs) in enumerate(sizes(facts)):
         matrix, bias, weights = np.split(weights, [inputs * outputs, (inputs + 1) * outputs])

@@ -10,19 +10,29 @@ from pathlib import Path
 
 import numpy as np
 
-from lossless_inr.codecs import flac, image_codecs
+from lossless_inr.codecs import image_codecs, sound_codecs
 
 
 def main(raw: Path, facts: dict, folder: Path) -> None:
+    """Try every codec that holds such samples.
+
+    Parameters
+    ----------
+    raw : Path
+        The samples.
+    facts : dict
+        What the suite tells of them.
+    folder : Path
+        Gets a folder for each codec, or the reason why there is none.
+    """
     shape, bits = tuple(facts["shape"]), facts["bits"]
     samples = np.fromfile(raw, facts["dtype"]).reshape(shape)
     if facts["kind"] == "audio":
-        codec = flac(shape, bits)
-        codecs = {"FLAC": codec} if codec else {}
+        codecs = sound_codecs(shape, bits, facts["encoding"])
     else:
-        codecs = image_codecs(shape, bits)
+        codecs = image_codecs(shape, bits) if facts["encoding"] == "integer" else {}
     if not codecs:
-        reason = f"no usual codec holds {bits} bits in shape {shape}"
+        reason = f"no usual codec holds {bits}-bit {facts['encoding']}s in shape {shape}"
         (folder / "not_applicable.txt").write_text(reason)
     for name, codec in codecs.items():
         codec.decode(codec.encode(samples))  # the first call loads libraries

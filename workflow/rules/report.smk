@@ -1,9 +1,16 @@
 # The report: one offline HTML file from tables and figures.
+from os.path import exists
+
+from lossless_inr.report.guard_page import FILES
 
 
 localrules:
     report,
     check,
+
+
+# What is there of the regression gate's history.
+GUARD = [f"benchmarks/{name}" for name in FILES if exists(f"benchmarks/{name}")]
 
 
 rule report:
@@ -12,6 +19,8 @@ rule report:
         tables=expand("results/{{scale}}/tables/{table}.csv", table=TABLES),
         figures=expand("results/{{scale}}/figures/{figure}.svg", figure=FIGURES),
         rate=["results/{scale}/rate.parquet"] if PLAN.baselines else [],
+        guard=GUARD,
+        speech=["results/{scale}/speech/transcripts.parquet"] if SPEECH else [],
     output:
         "reports/{scale}/report.html",
     log:

@@ -13,24 +13,33 @@ from matplotlib.patches import Patch
 
 from lossless_inr.experiments.figures import style
 from lossless_inr.experiments.figures.files import load_decoded
-from lossless_inr.metrics import psnr
+from lossless_inr.metrics import LEVEL_BITS, levels, psnr
 from lossless_inr.signals import Signal
 
 # What a bit is and should be: right 0, right 1, wrong 0, wrong 1.
 BIT_COLOURS = np.array([(0.0, 0.0, 0.0), (1.0, 1.0, 1.0), style._SKY, style._RED])
 BIT_NAMES = ["0", "1", "0, should be 1", "1, should be 0"]
-MOST_COLUMNS = {"audio": 3}
+PSNR_OF = {"last": "psnr_last", "best": "psnr"}
 MOST_IMAGES = 8  # beside each other: then a title is still legible
 
 
 @dataclass(frozen=True)
 class Panel:
-    """A column of a figure: the original (no fit), or what one fit decoded to."""
+    """A column of a figure: the original (no fit), or what one fit decoded to.
+
+    `samples` and `truth` are drawn, with `bits` bits. `words` and `true_words` are what is right or
+    wrong: the same for integers, IEEE-754 words for floats, whose samples are levels of their
+    range.
+    """
 
     title: str
     samples: np.ndarray
     truth: np.ndarray
     bits: int
+    words: np.ndarray
+    true_words: np.ndarray
+    word_bits: int
+    psnr: float | None = None
     fit: pd.Series | None = None
 
     @property
@@ -40,37 +49,53 @@ class Panel:
 
     def wrong(self, plane: int) -> np.ndarray:
         """Where a bit-plane is wrong."""
-        return ((self.samples ^ self.truth) >> plane & 1).astype(bool)
+        return ((self.words ^ self.true_words) >> plane & 1).astype(bool)
 
     def facts(self) -> dict[str, float]:
         """Numbers of what is shown, which need not be the best ones of the fit."""
-        squared = int((self.error**2).sum())
-        wrong = [int(self.wrong(plane).sum()) for plane in range(self.bits)]
+        squared = int((self.error.astype(object) ** 2).sum())
+        wrong = [int(self.wrong(plane).sum()) for plane in range(self.word_bits)]
+        own = psnr(squared, self.truth.size, self.bits)
         return {
-            "psnr": psnr(squared, self.truth.size, self.bits),
-            "ber": sum(wrong) / (self.truth.size * self.bits),
+            "psnr": own if self.psnr is None else self.psnr,
+            "ber": sum(wrong) / (self.truth.size * self.word_bits),
             "largest_error": int(np.abs(self.error).max()),
             **{f"wrong_bits_of_plane_{k}": count for k, count in enumerate(wrong)},
         }
 
     def outcome(self) -> str:
         """PSNR, BER and the largest error, in lines."""
-        if not self.error.any():
+        if np.array_equal(self.words, self.true_words):
             return "lossless"
         facts = self.facts()
+        if self.words is not self.samples:
+            wrong = int((self.words != self.true_words).sum())
+            share = f"{wrong:,} of {self.words.size:,} words wrong"
+            return f"{facts['psnr']:.1f} dB\nBER {facts['ber']:.2g}\n{share}"
         return f"{facts['psnr']:.1f} dB\nBER {facts['ber']:.2g}\nerror ≤ {facts['largest_error']:,}"
 
 
 def panels_of(fits: pd.DataFrame, signal: Signal, results: Path, which: str) -> list[Panel]:
     """The original and what each fit of a signal decoded to."""
-    truth = signal.samples.astype(np.int64)
-    panels = [Panel("original", truth, truth, signal.bits)]
+    true_words = signal.samples.astype(np.int64)
+    floats, sound = signal.encoding != "integer", signal.kind == "audio"
+
+    def drawn(words: np.ndarray) -> np.ndarray:
+        return levels(words, true_words, signal.bits, sound) if floats else words
+
+    truth, bits = drawn(true_words), LEVEL_BITS if floats else signal.bits
+
+    def panel(title: str, words: np.ndarray, fit: pd.Series | None = None) -> Panel:
+        measured = None if fit is None or not floats else fit[PSNR_OF[which]]
+        shown = (drawn(words), truth, bits)
+        return Panel(title, *shown, words, true_words, signal.bits, measured, fit)
+
+    panels = [panel("original", true_words)]
     names = style.method_names(fits)
     if fits.seed.nunique() > 1:
         names = names + ", seed " + fits.seed.astype(str)
     for index, fit in fits.iterrows():
-        samples = load_decoded(fit, results, which)
-        panels.append(Panel(names[index], samples, truth, signal.bits, fit))
+        panels.append(panel(names[index], load_decoded(fit, results, which), fit))
     return panels
 
 
@@ -84,7 +109,7 @@ def picture(samples: np.ndarray, truth: np.ndarray, bits: int) -> np.ndarray:
 
 def bit_picture(panel: Panel, plane: int) -> np.ndarray:
     """Bits of a plane of the first channel; wrong ones are coloured."""
-    values = panel.samples[..., 0] >> plane & 1
+    values = panel.words[..., 0] >> plane & 1
     return BIT_COLOURS[values + 2 * panel.wrong(plane)[..., 0]]
 
 
@@ -170,10 +195,13 @@ def _sound_part(part, panels: list[Panel]) -> None:
     for k, panel in enumerate(panels):
         above, below = axes[2 * (k // columns) : 2 * (k // columns) + 2, k % columns]
         above.set_title(style.wrapped(panel.title, 2.2), fontsize=style.SMALL)
-        shown = [(above, panel.samples - 2 ** (panel.bits - 1), "k")]
+        # Of floats, in half ranges: for a sound in [-1, 1], its amplitude.
+        unit = 1 if panel.words is panel.samples else 2 ** (panel.bits - 1)
+        shown = [(above, (panel.samples - 2 ** (panel.bits - 1)) / unit, "k")]
         if panel.fit is not None:
-            below.set_title(panel.outcome().replace("\n", ", "), fontsize=style.SMALL)
-            shown.append((below, panel.error, style._RED))
+            outcome = panel.outcome().replace("\n", ", ")
+            below.set_title(style.wrapped(outcome, 2.2), fontsize=style.SMALL)
+            shown.append((below, panel.error / unit, style._RED))
         for axis, values, colour in shown:
             axis.set_axis_on()
             axis.plot(values[:, 0], lw=0.4, color=colour)

@@ -1,4 +1,4 @@
-# Lossless codecs: PNG, WebP, JPEG XL, JPEG-LS, JPEG 2000 for images, FLAC for sound. One program
+# Lossless codecs: PNG, WebP, JPEG XL, JPEG-LS, JPEG 2000; FLAC, WavPack, ALAC for sound. One program
 # with several methods, each in a folder of its own. It times them itself, as the start of Python
 # would hide what they take.
 rule codecs:

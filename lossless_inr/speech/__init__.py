@@ -1,0 +1,1 @@
+"""What a speech recogniser makes of a sound and of its reconstructions."""
