@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +86,7 @@ class Model:
     """
 
     header: linr.Header
-    weights: list[dict[str, torch.Tensor]]
+    weights: list[dict[str, torch.Tensor]] = field(repr=False)
 
     # --- facts --------------------------------------------------------------------------
 
