@@ -52,18 +52,24 @@ class Description:
         Name -> default.
     ranges : dict
         Parameter -> (smallest, largest), from the literal `RANGES`.
+    choices : dict
+        Parameter -> the values it may have, from the literal `CHOICES`.
     bases : tuple of str
         Names of the classes it extends.
     shape : dict or None
         `width` and `hidden_layers` of a network's own, from the literal `SHAPE`.
+    on_request : bool
+        Whether `all` leaves it out, from the literal `ON_REQUEST`.
     """
 
     label: str
     citation: str = ""
     parameters: dict = field(default_factory=dict)
     ranges: dict = field(default_factory=dict)
+    choices: dict = field(default_factory=dict)
     bases: tuple[str, ...] = ()
     shape: dict | None = None
+    on_request: bool = False
 
 
 def use(plugins: Iterable[str], root: Path = Path(".")) -> None:
@@ -136,8 +142,13 @@ def names(kind: str) -> list[str]:
 
 
 def usable(kind: str) -> list[str]:
-    """Names of the plug-ins whose source text says what it must: what `all` means."""
+    """Names of the plug-ins whose source text says what it must."""
     return [name for name in names(kind) if not fault(kind, name)]
+
+
+def every(kind: str) -> list[str]:
+    """What `all` means: those that are usable, but for those `ON_REQUEST`."""
+    return [name for name in usable(kind) if not describe(kind, name).on_request]
 
 
 def fault(kind: str, name: str) -> str:
@@ -250,7 +261,8 @@ def describe(kind: str, name: str) -> Description:
     citation = ast.get_docstring(tree) or ""
     if not citation:
         raise UserError(f"{file}: no docstring; begin the file with what it is and its citation")
-    literals: dict = {"label": name, "shape": None, "ranges": {}}
+    literals: dict = {"label": name, "shape": None, "on_request": False}
+    literals |= {"ranges": {}, "choices": {}}
     parameters, bases, builders = {}, [], []
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign):
@@ -267,16 +279,21 @@ def describe(kind: str, name: str) -> Description:
                         default, f"the default of '{argument.arg}'", file
                     )
     _check_shape(kind, tree, builders, file)
-    for key in literals["ranges"]:
-        if key not in parameters:
-            raise UserError(f"{file}: RANGES names '{key}', which is no parameter of build")
+    for table in ("ranges", "choices"):
+        for key in literals[table]:
+            if key not in parameters:
+                raise UserError(
+                    f"{file}: {table.upper()} names '{key}', which is no parameter of build"
+                )
     return Description(
         label=literals["label"],
         citation=citation,
         parameters=parameters,
         ranges=literals["ranges"],
+        choices=literals["choices"],
         bases=tuple(bases),
         shape=literals["shape"],
+        on_request=literals["on_request"],
     )
 
 

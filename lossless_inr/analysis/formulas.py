@@ -36,7 +36,12 @@ def ternary_bytes(layers: Layers, networks: int) -> int:
 
 def bitops(layers: Layers, weight_bits: int, activation_bits: int, networks: int = 1) -> int:
     """Bit operations per pixel: the sum of 2 d_in d_out b_w b_a over layers and networks."""
-    return networks * 2 * macs(layers) * weight_bits * activation_bits
+    return networks * bitops_of(macs(layers), weight_bits, activation_bits)
+
+
+def bitops_of(macs: float, weight_bits: float, activation_bits: float) -> float:
+    """Bit operations of multiply-accumulates, two operations each, of these bits."""
+    return 2 * macs * weight_bits * activation_bits
 
 
 def flops_per_step(layers: Layers, rows: int) -> int:

@@ -297,6 +297,53 @@ def factors(fits: pd.DataFrame) -> Verdict:
     return _verdict(*text, result, chosen, why)
 
 
+def ternary_reaches_zero(fits: pd.DataFrame) -> Verdict:
+    """(l) Weights in {-1, 0, 1}, decoded from their packed form."""
+    text = ("l", "Weights in {-1, 0, 1} reach BER 0", "Table 4")
+    every = _of(_few_bits(fits), network="ternary", weight_bits=1.58)
+    fast = _of(every, recipe="fast-ternary", representation="bithead")
+    if fast.empty:
+        return _verdict(*text, OPEN, fast, "not run at this scale")
+    sure = fast[(fast.status == "lossless") & fast.verified.fillna(False).astype(bool)]
+    why = f"fast recipe, bit head: {len(sure)} of {len(fast)} fits, verified from packed weights"
+    for (form, recipe), group in every.groupby(["representation", "recipe"], sort=False):
+        if (form, recipe) == ("bithead", "fast-ternary"):
+            continue
+        zero = int((group.status == "lossless").sum())
+        why += (
+            f"; {form}, {recipe}: {zero} of {len(group)} within {group.budget.max():,} updates, "
+            f"best BER {group.ber.median():.2g}"
+        )
+    return _verdict(*text, HOLDS if len(sure) else OPEN, every, why)
+
+
+def periodic_collapses(fits: pd.DataFrame) -> Verdict:
+    """(m) Sine networks with weights of few bits."""
+    text = ("m", "Periodic activations collapse under ternary weights", "section 4.4, Figure 10")
+    chosen = _of(_few_bits(fits), network=("ternary", "low_bit_siren"), representation="bithead")
+    low = chosen[chosen.weight_bits == chosen.weight_bits.min()]
+    sine, other = _of(low, network="low_bit_siren"), _of(low, network="ternary")
+    if sine.empty or other.empty:
+        return _verdict(*text, OPEN, chosen, "not run at this scale")
+    why = []
+    for bits, group in _of(chosen, network="low_bit_siren").groupby("weight_bits"):
+        zero = int((group.status == "lossless").sum())
+        why.append(f"{bits:g} bits {group.ber.median():.2g} ({zero} of {len(group)} lossless)")
+    # A sine network of float32 weights that fails as well says nothing about the weights.
+    whole = _of(chosen, network="low_bit_siren", weight_bits=32.0)
+    able = len(whole) and (whole.status == "lossless").all()
+    worse = sine.ber.median() > 10 * max(other.ber.median(), 1e-6)
+    same = sine.ber.median() <= other.ber.median()
+    result = FAILS if same else HOLDS if able and worse else OPEN
+    text_of = f"best BER of sines: {', '.join(why)}; of the other network {other.ber.median():.2g}"
+    return _verdict(*text, result, chosen, text_of)
+
+
+def _few_bits(fits: pd.DataFrame) -> pd.DataFrame:
+    """Fits that tell the bits of their weights; tables of before did not."""
+    return fits[fits.status != "failed"] if "weight_bits" in fits else fits.iloc[:0]
+
+
 def _words_come_back(text: tuple[str, str, str], fits: pd.DataFrame) -> Verdict:
     """Of the bit forms with the fast recipe: whether every fit is lossless and verified."""
     chosen = fits[fits.representation.isin(["bitplane", "bithead"]) & (fits.status != "failed")]
@@ -361,4 +408,6 @@ def verdicts(fits: pd.DataFrame, plane_errors: Callable[[pd.Series], pd.Series])
         factors(fits),
         sounds_reach_zero(fits),
         floats_come_back(fits),
+        ternary_reaches_zero(fits),
+        periodic_collapses(fits),
     ]

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from lossless_inr.schema import Strict
 
 Positive = Annotated[float, Field(gt=0)]
-Decay = Literal["constant", "cosine", "exponential"]
+Decay = Literal["constant", "cosine", "exponential", "steps"]
 Precision = Literal["float32", "tf32", "bfloat16"]
 
 
@@ -47,8 +47,8 @@ class Settings(Strict):
     warmup : int
         Updates over which the rate rises linearly.
     decay, horizon, floor
-        `cosine` and `exponential` fall from 1 to `floor` over `horizon` updates, then stay;
-        `constant` ignores the other two.
+        `cosine` and `exponential` fall from 1 to `floor` over `horizon` updates, then stay; `steps`
+        does in nine equal factors, one after each tenth of it. `constant` ignores the other two.
     epsilon : float
         Of Adam's denominator.
     focus : float
@@ -91,6 +91,8 @@ class Settings(Strict):
         progress = min(1.0, update / self.horizon)
         if self.decay == "exponential":
             factor *= self.floor**progress
+        elif self.decay == "steps":
+            factor *= self.floor ** (min(9, 10 * update // self.horizon) / 9)
         else:
             factor *= self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * progress))
         return factor

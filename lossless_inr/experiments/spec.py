@@ -181,6 +181,7 @@ class Experiment(Strict):
         "bits",
         "capacity",
         "bound",
+        "precision",
     ]
     on_request: bool = False
     scales: dict[str, ExperimentScale] = {}
@@ -239,8 +240,8 @@ def as_list(names: str | list[str]) -> list[str]:
 
 
 def methods(kind: str, names: str | list[str]) -> list[str]:
-    """Names of plug-ins of a kind; `all` are those that can be used (`registry.usable`)."""
-    return registry.usable(kind) if names == "all" else as_list(names)
+    """Names of plug-ins of a kind; `all` are those of `registry.every`."""
+    return registry.every(kind) if names == "all" else as_list(names)
 
 
 def load_experiments(folder: Path) -> dict[str, Experiment]:
@@ -336,6 +337,9 @@ def _check_parameter(who: str, key: str, value, described: registry.Description)
     known = described.parameters
     if key not in known:
         raise UserError(f"{who} has no parameter '{key}'{suggest(key, known)}")
+    if value not in described.choices.get(key, (value,)):
+        offered = ", ".join(f"{one:g}" for one in described.choices[key])
+        raise UserError(f"{who}: {key}: {value} is none of {offered}")
     if key in described.ranges:
         low, high = described.ranges[key]
         if not low <= value <= high:

@@ -109,6 +109,9 @@ def row_of(record: Record, verdict: Verdict | None, folder: str, signal: dict) -
         "samples_seen": record.samples_seen,
         "rows": record.rows,
         "macs_per_row": record.macs_per_row,
+        "weight_bits": spec.network_parameters.get("weight_bits", 32.0),
+        "activation_bits": spec.network_parameters.get("activation_bits", 32.0),
+        "weight_bytes": record.weight_bytes,
         "margin": verdict.margin if verdict else None,
         "reproduced": verdict.reproduced if verdict else None,
         "verify_note": verdict.note if verdict else "",
@@ -176,6 +179,7 @@ def collect(verdicts: list[dict], results: Path, prepared: Path) -> pd.DataFrame
     types = {"verified": "boolean", "reproduced": "boolean", "exclusive": "boolean"}
     types |= {k: "Int64" for k in ("iterations_to_lossless", "parameters", "flops", "rows")}
     types |= {k: "Int64" for k in ("best_wrong_bits", "wrong_words", "samples_seen")}
+    types |= {"weight_bytes": "Int64"}
     types |= {k: "float64" for k in ("seconds", "psnr", "ssim", "rmse", "ber", "margin")}
     # Beyond 63 bits for words of 32, and a distance of floats can be as long as their word.
     types |= {k: "float64" for k in ("best_squared_error", "ulp_median", "ulp_max")}

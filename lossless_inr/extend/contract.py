@@ -132,7 +132,10 @@ def network_parameters(name: str) -> None:
         low, high = described.ranges.get(key, (None, None))
         if low is not None:
             _require(low <= default <= high, f"the default of '{key}' is outside its RANGES")
-        tried = [default + 1.5, 1 - default, 3, default + 1] if low is None else [low, high]
+        offered = described.choices.get(key, ())
+        _require(default in (offered or (default,)), f"the default of '{key}' is no CHOICE")
+        usual_ones = [default + 1.5, 1 - default, 3, default + 1] if low is None else [low, high]
+        tried = offered or usual_ones
         changed = False
         for value in tried:
             with contextlib.suppress(Exception):

@@ -26,6 +26,7 @@ _DECISIVE = (
     "metrics/floats.py",
     "metrics/quality.py",
     "networks/_base.py",
+    "networks/_lowbit.py",
     "representations/_base.py",
     "representations/_words.py",
     "signals/codes.py",

@@ -13,7 +13,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +38,13 @@ from lossless_inr.metrics import (
     word_errors,
     wrong_bits_per_plane,
 )
-from lossless_inr.networks._base import Parallel, count_parameters, macs_per_row
+from lossless_inr.networks._base import (
+    Parallel,
+    count_parameters,
+    load_stored,
+    macs_per_row,
+    stored_state,
+)
 from lossless_inr.representations._base import Representation
 from lossless_inr.signals import Signal, samples_sha256
 
@@ -131,7 +137,7 @@ def load_weights(network: nn.Module, path: Path) -> None:
             k: torch.view_as_complex(v) if k in expected and expected[k].is_complex() else v
             for k, v in stored.items()
         }
-        network.load_state_dict(state)
+        load_stored(network, state)
     except Exception as error:
         raise UserError(
             f"{path}: weights missing, damaged or of another network ({error})"
@@ -329,7 +335,7 @@ def run_fits(
             specs[number],
             signals[number],
             folders[number],
-            outcome,
+            replace(outcome, state=stored_state(networks[number], outcome.state)),
             size={
                 "parameters": count_parameters(networks[number]),
                 "macs_per_row": macs_per_row(networks[number]),
@@ -386,6 +392,7 @@ def _write_fit(
     table = io.BytesIO()
     curve_table(outcome.curve, spec.bits).to_parquet(table, index=False)
     _replace(folder / "curve.parquet", table.getvalue())
+    size["weight_bytes"] = sum(tensor.nbytes for tensor in outcome.state.values())
     shape, dtype = signal.samples.shape, signal.samples.dtype
     arrays = io.BytesIO()
     np.savez_compressed(

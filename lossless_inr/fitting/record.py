@@ -177,6 +177,7 @@ class Record(Strict):
     decoded_sha256: str | None = None
     parameters: Count | None = None
     macs_per_row: Count | None = None
+    weight_bytes: Count | None = None
     rows: Count | None = None
     flops: Count | None = None
     samples_seen: Count | None = None

@@ -108,15 +108,17 @@ class PositionalEncoding(nn.Module):
 
     F_j = max(1, floor(log2(positions_j / 4))), SIREN's Nyquist rule, per axis: a bit axis of 8
     positions carries 1 frequency, not the 10 that the rule for images would give it. Axes are
-    scaled to [-1, 1] first, so a sound's long axis gets the same treatment.
+    scaled to [-1, 1] first, so a sound's long axis gets the same treatment. `frequencies` is F of
+    every axis, in place of the rule.
     """
 
-    def __init__(self, axes):
+    def __init__(self, axes, frequencies: int | None = None):
         super().__init__()
         extents = torch.tensor([axis.extent for axis in axes])
         self.register_buffer("extents", extents, persistent=False)
         self.frequencies = [
-            max(1, math.floor(math.log2(max(axis.positions, 8) / 4))) for axis in axes
+            frequencies or max(1, math.floor(math.log2(max(axis.positions, 8) / 4)))
+            for axis in axes
         ]
         self.out_features = len(axes) + 2 * sum(self.frequencies)
 
@@ -176,3 +178,31 @@ class Parallel(nn.Module):
 def layers_of(network: nn.Module) -> list[nn.ModuleList]:
     """The linear layers, first to last, of every network that stands side by side."""
     return [member.layers for member in getattr(network, "parallel", [network])]
+
+
+def stored_state(network: nn.Module, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """What is kept of trained weights: packed where a module has `pack`, the rest as it is."""
+    stored = dict(state)
+    for name, module in network.named_modules():
+        if hasattr(module, "pack"):
+            packed = module.pack(stored.pop(f"{name}.weight"))
+            stored |= {f"{name}.{key}": value for key, value in packed.items()}
+    return stored
+
+
+def load_stored(network: nn.Module, stored: dict[str, torch.Tensor]) -> None:
+    """Take up what `stored_state` returned.
+
+    Raises
+    ------
+    KeyError, RuntimeError, UserError
+        If it is not of this network.
+    """
+    state = dict(stored)
+    for name, module in network.named_modules():
+        if hasattr(module, "unpack"):
+            own = {key: value for key, value in state.items() if key.startswith(f"{name}.")}
+            packed = {key.removeprefix(f"{name}."): state.pop(key) for key in own}
+            state |= {f"{name}.{k}": packed[k] for k in ("bias",) if k in packed}
+            state[f"{name}.weight"] = module.unpack(packed)
+    network.load_state_dict(state)

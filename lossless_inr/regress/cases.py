@@ -21,7 +21,9 @@ PHOTO, SCAN, SOUND = "skimage/16x16/coffee", "pydicom/16x16/ct", "chime/256/warn
 SIGNALS = (PHOTO, SCAN, SOUND)
 TRACED, TRACED_SOUND = "skimage/8x8/coffee", "chime/32/warning"
 TRACE_STEPS = 20
-TRACE_RECIPES = ("authors", "decayed", "fast", "fast-sparse", "published", "tuned")
+TRACE_RECIPES = (
+    "authors", "decayed", "fast", "fast-sparse", "fast-ternary", "published", "ternary", "tuned",
+)  # fmt: skip
 # Enough parameters for every bit, so that lossless does not hang on a thread count.
 WIDTH, LAYERS, TRACE_WIDTH = 48, 2, 12
 # (network, representation, recipe, budget); `*` is every network.
@@ -40,6 +42,7 @@ FITS = (
     ("siren", "bitchannel", "fast", 300),
     ("siren", "direct", "tuned", 200),
     ("siren", "digits", "decayed", 100),
+    ("ternary", "bithead", "fast-ternary", 200),
 )
 QUICK_SEEDS, SEEDS = 3, 4
 # Sizes of a table that a 64-sample signal can fill.

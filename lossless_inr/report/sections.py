@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from lossless_inr.analysis.codes import code_ratios, code_rows
+from lossless_inr.analysis.precision import precision_rows
 from lossless_inr.analysis.printed import printed_cells
 from lossless_inr.experiments.tables import summary_table
 from lossless_inr.report.formats import image_uri
@@ -105,6 +106,7 @@ def table_page(
         "sections": kind_sections(name, table, experiment, published, planned),
         "codes": codes,
         "code_ratios": code_ratios(codes),
+        "precision": precision_rows(table),
     }
 
 

@@ -15,6 +15,7 @@ from lossless_inr.experiments.figures.curves import convergence, profile
 from lossless_inr.experiments.figures.files import why_absent
 from lossless_inr.experiments.figures.pictures import bits, errors, reconstructions
 from lossless_inr.experiments.figures.planes import planes
+from lossless_inr.experiments.figures.precision import precision
 from lossless_inr.experiments.figures.scaling import bound, capacity
 from lossless_inr.experiments.tables import fits_table
 
@@ -27,6 +28,7 @@ LAYOUTS = {
     "reconstructions": reconstructions,
     "bits": bits,
     "capacity": capacity,
+    "precision": precision,
 }
 NAMED = 4  # fits that are missing, by name
 # What the data say of a fit that is not drawn.
