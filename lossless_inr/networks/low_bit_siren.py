@@ -1,7 +1,7 @@
 """SIREN with weights of few bits, the control of the weight-precision sweep (paper Figure 10).
 
-Sitzmann et al., "Implicit Neural Representations with Periodic Activation Functions", NeurIPS
-2020, quantised as in Eq. 12 of Han et al., CVPR 2025, which says that periodic activations
+Sitzmann et al., "Implicit Neural Representations with Periodic Activation Functions",
+NeurIPS 2020, quantised as in Eq. 12 of Han et al., CVPR 2025, which says that periodic activations
 collapse. With ternary weights the first layer's frequencies are (a, b) times one step, a and b in
 {-1, 0, 1}: whatever the width, its outputs span at most 9 dimensions.
 """

@@ -1,10 +1,10 @@
 """Weights in {-1, 0, 1}: LayerNorm, quantised activations, GELU, positional encoding.
 
-Han et al., "Towards Lossless Implicit Neural Representation via Bit Plane Decomposition", CVPR
-2025, Eq. 12 and Table 4, as in its published code: no bias anywhere, 7 frequencies an axis whatever
-the size of the image (the code's side length keeps its default 512), activations of 16 bits and a
-sign. The paper takes one network for each bit plane (`digits` with `digit_bits: 1`); in the
-form `bithead` a single network has all planes as outputs.
+Han et al., "Towards Lossless Implicit Neural Representation via Bit Plane Decomposition",
+CVPR 2025, Eq. 12 and Table 4, as in its published code: no bias anywhere, 7 frequencies an axis
+whatever the size of the image (the code's side length keeps its default 512), activations of 16
+bits and a sign. The paper takes one network for each bit plane (`digits` with `digit_bits: 1`); in
+the form `bithead` a single network has all planes as outputs.
 """
 
 from torch.nn.functional import gelu

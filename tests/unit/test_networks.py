@@ -189,14 +189,18 @@ def test_each_own_parameter_changes_the_function(name):
     axes = AXES["image and bits"]
     x = coordinates_of(axes)
     usual = build(name, axes)(x)
-    for key, value in registry.describe("network", name).parameters.items():
-        others = [build(name, axes, **{key: v})(x) for v in (value + 1.5, 1 - value, 3) if v >= 0]
+    described = registry.describe("network", name)
+    for key, value in described.parameters.items():
+        tried = described.choices.get(key) or described.ranges.get(key)
+        tried = tried or [v for v in (value + 1.5, 1 - value, 3) if v >= 0]
+        others = [build(name, axes, **{key: v})(x) for v in tried]
         assert any(not torch.equal(other, usual) for other in others), key
 
 
 def test_the_expected_networks_are_there():
     expected = {"siren", "finer", "gauss", "wire", "relu_pe", "tanh_pe", "diner", "instant_ngp"}
-    assert expected <= set(NETWORKS) == set(registry.names("network"))
+    assert expected == set(registry.every("network"))
+    assert expected | {"ternary", "low_bit_siren"} == set(NETWORKS)
 
 
 def test_labels_are_distinct():

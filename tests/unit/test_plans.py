@@ -1,7 +1,8 @@
 import pytest
 from planning import FIGURE, METHOD, RECIPES, SCALE, TABLE, figure, plan_of, table
-from tiny import NETWORKS, refusal
+from tiny import refusal
 
+from lossless_inr import registry
 from lossless_inr.experiments.plan import work_of
 from lossless_inr.fitting.sizes import paper_ratio_width
 
@@ -205,7 +206,7 @@ def test_a_block_is_the_product_of_its_lists(folder):
 def test_all_means_every_network_and_every_signal_of_the_scale(folder):
     fits = plan_of(folder, table=table({"network": "all"})).fits["table"]
     assert {(f.signal, f.network) for f in fits} == {
-        (signal, network) for signal in SCALE["signals"] for network in NETWORKS
+        (signal, network) for signal in SCALE["signals"] for network in registry.every("network")
     }
 
 
@@ -244,7 +245,7 @@ def test_shards_hold_every_fit_exactly_once(folder, shards):
     plan = plan_of(folder, shards=shards, table=experiment)
     found = [fit.digest for shard in plan.shards().values() for fit in shard.fits]
     assert sorted(found) == sorted(fit.digest for fit in plan.all_fits)
-    assert len(set(found)) == len(found) == 2 * 2 * len(NETWORKS)
+    assert len(set(found)) == len(found) == 2 * 2 * len(registry.every("network"))
     assert len(plan.shards()) == min(shards, len(found))
     assert all(shard.fits for shard in plan.shards().values())
     for shard in plan.shards().values():
