@@ -113,4 +113,6 @@ def at_equal_compute(fits: pd.DataFrame) -> dict[str, Matched]:
         "i": _worded(gain, "stated at equal FLOPs"),
         "j": Matched(NOTHING, "a claim about each fit by itself"),
         "k": Matched(NOTHING, "a claim about each fit by itself"),
+        "l": Matched(NOTHING, "a claim about each fit by itself"),
+        "m": _worded(v.periodic_collapses(fits), "an iteration of both networks costs the same"),
     }

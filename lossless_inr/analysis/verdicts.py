@@ -341,7 +341,9 @@ def periodic_collapses(fits: pd.DataFrame) -> Verdict:
 
 def _few_bits(fits: pd.DataFrame) -> pd.DataFrame:
     """Fits that tell the bits of their weights; tables of before did not."""
-    return fits[fits.status != "failed"] if "weight_bits" in fits else fits.iloc[:0]
+    if "weight_bits" not in fits:
+        return fits.iloc[:0].assign(weight_bits=32.0)
+    return fits[fits.status != "failed"]
 
 
 def _words_come_back(text: tuple[str, str, str], fits: pd.DataFrame) -> Verdict:

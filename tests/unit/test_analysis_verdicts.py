@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from lossless_inr.analysis import verdicts as v
+from lossless_inr.analysis.matched import at_equal_compute
 
 COUNT = 0
 
@@ -194,7 +195,8 @@ def test_the_gain_is_the_planes_only_if_values_need_more_at_their_best():
 def test_every_claim_has_an_answer_and_names_its_fits():
     rows = table(fit(), direct())
     found = v.verdicts(rows, lambda fit: pd.Series([0.2, 0.1]))
-    assert [one.key for one in found] == list("abcdefghijk")
+    assert [one.key for one in found] == list("abcdefghijklm")
+    assert set(at_equal_compute(rows)) == {one.key for one in found}
     for one in found:
         assert set(one.evidence) <= set(rows.spec_digest)
         assert one.result in (v.HOLDS, v.FAILS, v.OPEN) and one.why
@@ -217,3 +219,32 @@ def test_words_must_all_come_back_verified():
     words = sound | {"code": "float32", "bits": 32}
     assert v.floats_come_back(table(words)).result == v.HOLDS
     assert v.sounds_reach_zero(table(words)).result == v.OPEN
+
+
+# --- (l), (m) -------------------------------------------------------------------------------
+
+TERNARY = {"network": "ternary", "representation": "bithead", "recipe": "fast-ternary"}
+TERNARY |= {"weight_bits": 1.58, "bits": 16, "ber": 0.0}
+
+
+def test_ternary_weights_must_be_verified_and_the_printed_schedule_stands_beside():
+    published = censored(**TERNARY | {"recipe": "ternary", "representation": "digits", "ber": 0.4})
+    found = v.ternary_reaches_zero(table(fit(**TERNARY), published))
+    assert found.result == v.HOLDS and found.signals == 1
+    assert "1 of 1 fits, verified from packed weights" in found.why
+    assert "digits, ternary: 0 of 1 within 4,000 updates, best BER 0.4" in found.why
+    assert v.ternary_reaches_zero(table(fit(**TERNARY, verified=False))).result == v.OPEN
+    assert v.ternary_reaches_zero(table(fit(**TERNARY | {"weight_bits": 2.0}))).result == v.OPEN
+    assert v.ternary_reaches_zero(table(published)).result == v.OPEN
+    assert v.ternary_reaches_zero(table(fit())).result == v.OPEN
+
+
+def test_sines_collapse_only_where_they_work_with_whole_weights():
+    sine = TERNARY | {"network": "low_bit_siren", "ber": 0.3}
+    other, whole = fit(**TERNARY), fit(**sine | {"weight_bits": 32.0, "ber": 0.0, "recipe": "fast"})
+    assert v.periodic_collapses(table(other, censored(**sine), whole)).result == v.HOLDS
+    assert v.periodic_collapses(table(other, censored(**sine))).result == v.OPEN
+    assert v.periodic_collapses(table(other, fit(**sine | {"ber": 0.0}), whole)).result == v.FAILS
+    assert v.periodic_collapses(table(other, whole)).result == v.OPEN
+    found = v.periodic_collapses(table(other, censored(**sine), whole))
+    assert "1.58 bits 0.3 (0 of 1 lossless), 32 bits 0 (1 of 1 lossless)" in found.why

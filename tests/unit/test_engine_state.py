@@ -64,6 +64,12 @@ def test_cosine_falls_from_one_to_the_floor_over_the_horizon_and_stays(floor):
     assert all(a >= b for a, b in pairwise(factors))
 
 
+def test_steps_multiply_after_each_tenth_of_the_horizon():
+    settings = Settings(decay="steps", horizon=200, floor=1e-9)
+    factors = [settings.rate_factor(t) for t in (0, 19, 20, 39, 40, 179, 180, 199, 200, 10**6)]
+    assert factors == pytest.approx([1, 1, 0.1, 0.1, 0.01, 1e-8, 1e-9, 1e-9, 1e-9, 1e-9])
+
+
 def test_warm_up_multiplies_the_cosine():
     settings = Settings(warmup=10, decay="cosine", horizon=20, floor=0.2)
     cosine = settings.model_copy(update={"warmup": 0})

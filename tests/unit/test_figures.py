@@ -253,6 +253,25 @@ def test_capacity_joins_the_medians_of_lossless_fits(drawn):
     assert (unfilled.get_ydata().tolist(), unfilled.get_markerfacecolor()) == ([9], "none")
 
 
+def test_precision_is_drawn_by_the_bits_of_a_weight_with_zero_on_the_lower_edge(drawn):
+    for bits, end in ((1.58, NEARLY), (8.0, EXACT)):
+        method = {"network_parameters": {"weight_bits": bits}, "representation": "bithead"}
+        status = "lossless" if end is EXACT else "budget_exhausted"
+        drawn.fit(NOTHING, end, status=status, network="ternary", **method, iterations=9)
+        drawn.fit(NOTHING, NOTHING, network="low_bit_siren", **method, iterations=9)
+    for row, ber in zip(drawn.rows, (0.1, 0.4, 0.0, 0.4), strict=True):
+        row["ber"] = ber
+    figure, data = shown(drawn, "precision")
+    ber, _ = figure.axes
+    assert [label.get_text() for label in ber.get_xticklabels()] == ["1.58", "8"]
+    first, full, unfilled = ber.lines[:3]
+    assert first.get_ydata().tolist() == [0.1, 0.01]  # a decade below the least wrong
+    assert full.get_ydata().tolist() == [0.01] and unfilled.get_ydata().tolist() == [0.1]
+    assert unfilled.get_markerfacecolor() == "none"
+    assert data.ber.tolist() == [0.1, 0.4, 0.0, 0.4]
+    assert data.weight_bits.tolist() == [1.58, 1.58, 8.0, 8.0]
+
+
 def test_the_bound_stands_beside_what_digits_cost(drawn):
     one = {"representation": "digits", "representation_parameters": {"digit_bits": 1}}
     four = {"representation": "digits", "representation_parameters": {"digit_bits": 4}}
