@@ -338,8 +338,9 @@ def periodic_collapses(fits: pd.DataFrame) -> Verdict:
     worse = sine.ber.median() > 10 * max(other.ber.median(), 1e-6)
     same = sine.ber.median() <= other.ber.median()
     result = FAILS if same else HOLDS if able and worse else OPEN
-    text_of = f"best BER of sines (lossless): {', '.join(why)}; of the other network {other.ber.median():.2g}"
-    return _verdict(*text, result, chosen, text_of)
+    said = f"best BER of sines (lossless): {', '.join(why)}"
+    said += f"; of the other network {other.ber.median():.2g}"
+    return _verdict(*text, result, chosen, said)
 
 
 def _few_bits(fits: pd.DataFrame) -> pd.DataFrame:

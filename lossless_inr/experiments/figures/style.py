@@ -63,6 +63,8 @@ _FAMILIES = {
     "digits of 1 bit": (_PINK, "d"),
     "digits of 2 bits": (_BROWN, "X"),
     "digits of 4 bits": (_YELLOW, "p"),
+    "ternary": (_RED, "*"),
+    "low_bit_siren": (_SKY, "."),
     "bitchannel": (_YELLOW, "p"),
     "bitplane": (_RED, ">"),
     "bithead": (_BLACK, "h"),
