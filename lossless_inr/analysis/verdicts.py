@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from lossless_inr.analysis.spectrum import Trend, patches, trend
+from lossless_inr.analysis.spectrum import LEVEL, Trend, crossings, patches, trend
 from lossless_inr.signals.codes import FLOAT_CODES
 
 HOLDS, FAILS, OPEN = "holds", "does not hold", "not decided"
@@ -405,20 +405,20 @@ def spectral_bias(fits: pd.DataFrame) -> Verdict:
         f"{int(changes[name])}: {'not' if math.isinf(when[name]) else f'{when[name]:,.0f}'}"
         for name in changes.sort_values().index
     )
-    why = f"median iterations by changes from plane to plane: {shown}; {_trends_text(chosen)}"
+    why = f"median iterations by changes from plane to plane: {shown}"
+    crossed = crossings(chosen[~chosen.shuffled])
+    for high, low in crossed:
+        why += f"; {high:g} changes take fewer than {low:g} with every seed"
+    why += f"; {_trends_text(chosen)}"
     for (form, recipe), group in every.groupby(["representation", "recipe"], sort=False):
         if (form, recipe) != ("bitplane", "published"):
             why += f". {FORM_NAMES[form]}, {recipe}: {_trends_text(group)}"
-    dc = when[changes == 0].max()
-    other = when[changes > 0].min()
     periodic, control = found["periodic"], found["shuffled"]
-    agree = max(periodic.p, control.p) <= 0.05
-    if when.map(math.isinf).all():
-        result = OPEN
-    elif dc > other or periodic.rho <= 0 or control.rho <= 0:
+    first = when[changes == 0].max() < when[changes > 0].min()
+    if crossed or min(periodic.reverse, control.reverse) <= LEVEL:
         result = FAILS
     else:
-        result = HOLDS if agree and dc < other else OPEN
+        result = HOLDS if first and max(periodic.p, control.p) <= LEVEL else OPEN
     return _verdict(*text, result, every, why)
 
 

@@ -12,7 +12,7 @@ from tiny import ROOT, refusal
 
 from lossless_inr.analysis import verdicts as v
 from lossless_inr.analysis.matched import at_equal_compute
-from lossless_inr.analysis.spectrum import patches, trend
+from lossless_inr.analysis.spectrum import crossings, patches, trend
 from lossless_inr.datasets.catalog import Catalog
 from lossless_inr.experiments.figures import draw, style
 from lossless_inr.experiments.figures.spectrum import spectrum
@@ -115,13 +115,20 @@ def test_a_trend_is_exact_over_all_orders():
     # rho = 1 - 6 * 2 / (5 * 24); it and its like: 1 order without, 4 with one neighbours' swap.
     assert (found.rho, found.p) == (pytest.approx(0.9), 5 / 120)
     back = trend([1, 2, 3, 4], [4, 3, 2, 1])
-    assert (back.rho, back.p) == (-1, 1)
+    assert (back.rho, back.p, back.reverse) == (-1, 1, 1 / 24)
     # Equal times share a rank: two of six orders put the smallest first.
     assert trend([1, 2, 3], [1, 2, 2]).p == pytest.approx(2 / 6)
     alike = trend([1, 2, 3], [math.inf] * 3)
     assert math.isnan(alike.rho) and alike.p == 1 and "all alike" in alike.text()
-    with pytest.raises(ValueError, match="at most 8"):
-        trend(range(9), range(9))
+    with pytest.raises(ValueError, match="3 frequencies and 2 times"):
+        trend([1, 2, 3], [1, 2])
+
+
+def test_of_many_images_the_orders_are_not_counted_and_the_answer_is_close():
+    times = [3, 1, 2, 5, 4, 8, 6, 7]
+    eight, nine = trend(range(8), times), trend(range(9), [*times, 0])
+    assert eight.rho == pytest.approx(1 - 6 * 14 / (8 * 63)) and 0.003 < eight.p < 0.01
+    assert nine.images == 9 and 0 < nine.p < 1 and nine.p + nine.reverse == pytest.approx(1)
 
 
 def row(period, seed, time, *, shuffle=None, form="bitplane", recipe="published", **changed):
@@ -166,12 +173,38 @@ def test_a_bias_of_the_values_fails_by_its_control():
     assert "-0.98 (p = 1, 8 images) by their own changes, +1.00 by those" in found.why
 
 
-def test_a_frequency_that_costs_nothing_or_the_other_way_fails():
-    high = v.spectral_bias(fits_of(lambda period, count, seed: 1000 - 10 * count))
-    assert high.result == v.FAILS
-    first = fits_of(lambda period, count, seed: 100 + count)
-    first.loc[first.signal.str.endswith("bits0"), "iterations"] = 2000
-    assert v.spectral_bias(first).result == v.FAILS
+def test_the_other_way_round_fails():
+    found = v.spectral_bias(fits_of(lambda period, count, seed: 1000 - 10 * count))
+    assert found.result == v.FAILS and "-1.00 (p = 1, 5 images)" in found.why
+
+
+def test_a_high_frequency_that_is_first_with_every_seed_fails_from_five_seeds_on():
+    def hump(period, count, seed):
+        return 100 + 10 * count + seed - (120 if period == 2 and count == 15 else 0)
+
+    found = v.spectral_bias(fits_of(hump, seeds=5))
+    assert found.result == v.FAILS
+    assert "15 changes take fewer than 7 with every seed" in found.why
+    assert "15 changes take fewer than 3 with" not in found.why
+    # 10 pairs of 4 and 4 seeds: 10 / 70 is no rarity.
+    assert v.spectral_bias(fits_of(hump, seeds=4)).result == v.OPEN
+    overlapping = fits_of(lambda p, count, seed: hump(p, count, seed) + 15 * seed, seeds=5)
+    assert v.spectral_bias(overlapping).result == v.OPEN
+
+
+def test_a_crossing_is_one_of_seeds_and_censored_fits_are_late():
+    fits = fits_of(lambda period, count, seed: 100 + count, shuffles=(), seeds=5)
+    assert crossings(fits) == []
+    slow = fits.signal.str.endswith(("bits0", "bits16"))
+    fits.loc[slow, "status"] = "budget_exhausted"
+    assert crossings(fits) == [(k, low) for low in (0, 1) for k in (3, 7, 15)]
+
+
+def test_dc_must_be_the_first():
+    fits = fits_of(lambda period, count, seed: 200 + count)
+    fits.loc[fits.signal.str.endswith("bits16"), "iterations"] = 100
+    found = v.spectral_bias(fits)
+    assert "+0.90 (p = 0.042" in found.why and found.result == v.OPEN
 
 
 def test_a_weak_order_is_left_open():

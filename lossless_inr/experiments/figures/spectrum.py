@@ -11,13 +11,14 @@ from lossless_inr.analysis.spectrum import SHUFFLED
 from lossless_inr.experiments.figures import style
 
 PERIODS = {0: "DC", 1: "16", 3: "8", 7: "4", 15: "2"}
+ASIDE = 0.2  # changes
 NOT_REACHED = "ended before it was lossless"
 
 
 def spectrum(fits: pd.DataFrame, results: Path, prepared: Path):
     """Iterations against changes from plane to plane: periodic values, and shuffled ones.
 
-    Dots are seeds, moved aside by method; bars span them, and lines join their medians. A fit that
+    Dots are seeds; bars span them, and lines join their medians. A fit that
     ended before it was lossless is an open marker at its budget, and counts with it: a median of
     such fits is a bound. Where shuffled values follow the line of the periodic ones (dotted, on the
     right again), it is the place of the bits that counts and not the values.
@@ -30,20 +31,20 @@ def spectrum(fits: pd.DataFrame, results: Path, prepared: Path):
     for axis, chosen in zip(axes, (~shuffled, shuffled), strict=True):
         for rank, (name, look) in enumerate(looks.items()):
             here = (names == name) & chosen
-            group = time[here].groupby(fits.plane_changes[here])
             colour = look["color"]
             if axis is axes[1]:
                 known = time[(names == name) & ~chosen]
                 known = known.groupby(fits.plane_changes[known.index]).median()
                 axis.plot(known.index, known, color=colour, lw=0.8, ls=":", alpha=0.6)
+            # Side by side, or equal values hide one another.
+            x = fits.plane_changes[here] + ASIDE * (rank - (len(looks) - 1) / 2)
+            group = time[here].groupby(x)
             middle = group.median()
             line = look["ls"] if axis is axes[0] else ""
-            axis.plot(middle.index, middle, color=colour, ls=line, lw=1, marker="_", ms=6)
+            axis.plot(middle.index, middle, color=colour, ls=line, lw=1, marker="_", ms=7)
             axis.vlines(middle.index, group.min(), group.max(), color=colour, lw=0.8)
-            # Side by side, or equal values hide one another.
-            x = fits.plane_changes[here] + 0.12 * (rank - (len(looks) - 1) / 2)
             done = fits.status[here] == "lossless"
-            dots = {"color": colour, "marker": look["marker"], "ms": 3}
+            dots = {"color": colour, "marker": look["marker"], "ms": 2.5}
             axis.plot(x[done], time[here][done], **dots | {"ls": ""})
             axis.plot(x[~done], time[here][~done], **dots | style.OPEN)
         axis.grid(True, which="major")
