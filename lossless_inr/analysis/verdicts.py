@@ -441,14 +441,17 @@ def _trends_text(fits: pd.DataFrame) -> str:
     moved = first.shuffled.astype(bool)
     before = first.image[moved].map(when[~moved].set_axis(first.image[~moved]))
     # The same ones at other places: where they are is all that differs.
-    ratio = (when[moved] / before).median()
+    ratio = when[moved] / before
     text = (
         f"rank correlation {found['periodic'].text()}; with shuffled planes "
         f"{found['shuffled'].text()} by their own changes, {found['before'].rho:+.2f} by those of "
         "the values before"
     )
-    if not math.isnan(ratio):  # neither was ever lossless
-        text += f", and {ratio:.2f} times the iterations of the same value before (median)"
+    if ratio.notna().any():  # else neither was ever lossless
+        text += (
+            f", and {ratio.median():.2f} times the iterations of the same value before (median; "
+            f"more on {int((ratio > 1).sum())} of {len(ratio)})"
+        )
     return text
 
 
