@@ -115,4 +115,5 @@ def at_equal_compute(fits: pd.DataFrame) -> dict[str, Matched]:
         "k": Matched(NOTHING, "a claim about each fit by itself"),
         "l": Matched(NOTHING, "a claim about each fit by itself"),
         "m": _worded(v.periodic_collapses(fits), "an iteration of both networks costs the same"),
+        "n": _worded(v.spectral_bias(fits), "an iteration costs the same on all of its images"),
     }

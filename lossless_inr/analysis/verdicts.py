@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from lossless_inr.analysis.spectrum import LEVEL, Trend, crossings, patches, trend
 from lossless_inr.signals.codes import FLOAT_CODES
 
 HOLDS, FAILS, OPEN = "holds", "does not hold", "not decided"
@@ -21,6 +22,7 @@ PAPER_BUDGET = {8: 1000, 16: 5000}
 # Mean iterations to lossless that the paper prints for Kodak and TESTIMAGES, by bit depth. A fit
 # that may take less than twice as many says nothing when it ends without a zero.
 PAPER_ITERATIONS = {8: 790, 16: 3450}
+FORM_NAMES = {"bitplane": "Bit planes", "bithead": "Bit head (no bit axis)"}
 OTHERS = ("instant_ngp", "diner", "gauss", "finer")
 
 
@@ -392,6 +394,71 @@ def _float(fits: pd.DataFrame) -> pd.Series:
     return code.isin(FLOAT_CODES)
 
 
+def spectral_bias(fits: pd.DataFrame) -> Verdict:
+    """(n) Flat patches by the frequency of their bits, and the same with shuffled planes."""
+    text = ("n", "DC and low frequencies along the bit axis are fitted sooner", "Figure 9")
+    every = _of(patches(fits), network="siren", variant="", representation=("bitplane", "bithead"))
+    every = every[every.recipe.isin(["published", "fast"])]
+    chosen = _of(every, representation="bitplane", recipe="published")
+    found = _trends(chosen)
+    if chosen.empty or found["periodic"].images < 5 or found["shuffled"].images < 4:
+        return _verdict(*text, OPEN, chosen, "not every frequency and its control was run")
+    when = times(chosen[~chosen.shuffled])
+    changes = chosen.groupby("signal").plane_changes.first()[when.index]
+    shown = ", ".join(
+        f"{int(changes[name])}: {'not' if math.isinf(when[name]) else f'{when[name]:,.0f}'}"
+        for name in changes.sort_values().index
+    )
+    why = f"median iterations by changes from plane to plane: {shown}"
+    crossed = crossings(chosen[~chosen.shuffled])
+    for high, low in crossed:
+        why += f"; {high:g} changes take fewer than {low:g} with every seed"
+    why += f"; {_trends_text(chosen)}"
+    for (form, recipe), group in every.groupby(["representation", "recipe"], sort=False):
+        if (form, recipe) != ("bitplane", "published"):
+            why += f". {FORM_NAMES[form]}, {recipe}: {_trends_text(group)}"
+    periodic, control = found["periodic"], found["shuffled"]
+    first = when[changes == 0].max() < when[changes > 0].min()
+    if crossed or min(periodic.reverse, control.reverse) <= LEVEL:
+        result = FAILS
+    else:
+        result = HOLDS if first and max(periodic.p, control.p) <= LEVEL else OPEN
+    return _verdict(*text, result, every, why)
+
+
+def _trends(fits: pd.DataFrame) -> dict[str, Trend]:
+    """Times of `patches` against the frequency of each image, and of it before its shuffle."""
+    found = {}
+    for name, group, column in (
+        ("periodic", fits[~fits.shuffled.astype(bool)], "plane_changes"),
+        ("shuffled", fits[fits.shuffled.astype(bool)], "plane_changes"),
+        ("before", fits[fits.shuffled.astype(bool)], "usual_changes"),
+    ):
+        frequency = group.groupby("signal")[column].first()
+        found[name] = trend(frequency, times(group)[frequency.index])
+    return found
+
+
+def _trends_text(fits: pd.DataFrame) -> str:
+    found, when = _trends(fits), times(fits)
+    first = fits.groupby("signal").agg({"image": "first", "shuffled": "first"}).loc[when.index]
+    moved = first.shuffled.astype(bool)
+    before = first.image[moved].map(when[~moved].set_axis(first.image[~moved]))
+    # The same ones at other places: where they are is all that differs.
+    ratio = when[moved] / before
+    text = (
+        f"rank correlation {found['periodic'].text()}; with shuffled planes "
+        f"{found['shuffled'].text()} by their own changes, {found['before'].rho:+.2f} by those of "
+        "the values before"
+    )
+    if ratio.notna().any():  # else neither was ever lossless
+        text += (
+            f", and {ratio.median():.2f} times the iterations of the same value before (median; "
+            f"more on {int((ratio > 1).sum())} of {len(ratio)})"
+        )
+    return text
+
+
 def verdicts(fits: pd.DataFrame, plane_errors: Callable[[pd.Series], pd.Series]) -> list[Verdict]:
     """Every claim held against the fits of one scale.
 
@@ -416,4 +483,5 @@ def verdicts(fits: pd.DataFrame, plane_errors: Callable[[pd.Series], pd.Series])
         floats_come_back(fits),
         ternary_reaches_zero(fits),
         periodic_collapses(fits),
+        spectral_bias(fits),
     ]

@@ -24,6 +24,7 @@ from lossless_inr.datasets.table import (
     EVERY,
     HALVE,
     LISTED,
+    MAKE,
     NAME,
     NATIVE,
     OPTIONAL,
@@ -279,6 +280,8 @@ class Catalog:
         entry, size = self.find(signal)
         shape = entry.prepared_shape(size)
         shown = f"{entry.source} ({signal})"  # never an absolute path of this machine
+        if entry.prepare == MAKE:
+            entry = replace(entry, source_shape=shape)
         samples, bits = self._read(entry, shown)
         self._compare(entry, samples, bits, shown)
         if None in entry.source_shape:  # only now it is known whether the size fits

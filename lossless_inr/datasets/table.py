@@ -20,6 +20,9 @@ SIZE = re.compile(r"[1-9]\d{0,6}(x[1-9]\d{0,4})?")
 NATIVE = "native"
 # A way of preparation: half the rate.
 HALVE = "halve"
+# Another: a computed image is made at the size that is asked for.
+MAKE = "make"
+WAYS = ("resize", "crop", HALVE, MAKE)
 # float32 holds integers up to 24 bits exactly, and no file kind here has more.
 MAX_INTEGER_BITS = 24
 # A row for many signals: `{0801..0900}` counts, `{list:a4001..a5000}` takes names from the set's
@@ -75,8 +78,9 @@ class Entry:
         Shape of the file's samples; None where the table does not know it.
     encoding, source_encoding : {"integer", "float16", "float32", "float64"}
         Of the prepared samples and of the file's; a float's name stands in the columns of bits.
-    prepare : {"resize", "crop", "halve"}
-        `halve` resamples a sound to half its rate, in float64, and then crops.
+    prepare : {"resize", "crop", "halve", "make"}
+        `halve` resamples a sound to half its rate, in float64, and then crops; `make` computes a
+        synthetic image at the size that is asked for.
     sizes : tuple of str
         Sizes that are prepared when the whole set is asked for.
     digests : Digests
@@ -192,7 +196,7 @@ def parse_row(row: dict, where: str) -> Entry:
     if not many:
         check_name(row["name"], where)
     is_list = row["kind"] == "list"
-    for column, allowed in (("kind", (*KINDS, "list")), ("prepare", ("resize", "crop", HALVE))):
+    for column, allowed in (("kind", (*KINDS, "list")), ("prepare", WAYS)):
         if row[column] not in allowed and not (is_list and column == "prepare"):
             raise UserError(f"{where}: {column}={row[column]!r}{suggest(row[column], allowed)}")
     common = {k: row[k] for k in ("set", "name", "title", "kind", "source", "sha256", "prepare")}
@@ -227,6 +231,8 @@ def parse_row(row: dict, where: str) -> Entry:
         raise UserError(f"{where}: floats are cropped, never resized")
     if row["prepare"] == HALVE and (row["kind"] != "audio" or encoding == "integer"):
         raise UserError(f"{where}: halve is for sounds that are prepared as floats")
+    if row["prepare"] == MAKE and not row["source"].startswith("synthetic:"):
+        raise UserError(f"{where}: make is for synthetic sources; a file is cropped or resized")
     entry = Entry(
         **common,
         bits=bits,

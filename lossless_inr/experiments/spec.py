@@ -182,6 +182,7 @@ class Experiment(Strict):
         "capacity",
         "bound",
         "precision",
+        "spectrum",
     ]
     on_request: bool = False
     scales: dict[str, ExperimentScale] = {}

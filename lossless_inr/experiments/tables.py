@@ -118,6 +118,8 @@ def row_of(record: Record, verdict: Verdict | None, folder: str, signal: dict) -
         "verify_checks": len(verdict.checks) if verdict else 0,
         "depth": depth_label(spec.bits, signal["informative_planes"], spec.code),
         "informative_planes": signal["informative_planes"],
+        # Signals that were prepared before it was counted have none.
+        "plane_changes": signal.get("plane_changes", math.nan),
         "title": signal["title"],
         "shape": "x".join(map(str, spec.shape)),
         "width": spec.width,

@@ -66,13 +66,17 @@ def plane_statistics(samples: np.ndarray, bits: int) -> dict:
     dict
         `plane_entropy` (bits per sample of each plane, least significant first),
         `informative_planes` (planes that are neither constant nor a copy or complement of a
-        more significant plane), `distinct_values`, and `low_byte_repeats` (share of samples
-        whose low byte equals the high byte; None below 16 bits).
+        more significant plane), `plane_changes` (how often the bits of a sample change from a
+        plane to the next, mean over samples: the frequency along the bit axis, 0 to bits - 1),
+        `distinct_values`, and `low_byte_repeats` (share of samples whose low byte equals the high
+        byte; None below 16 bits).
     """
     flat = samples.reshape(-1).astype(np.uint64)
-    entropies, seen, informative = [], set(), 0
+    entropies, seen, informative, changes, above = [], set(), 0, 0, None
     for plane in reversed(range(bits)):
         values = ((flat >> np.uint64(plane)) & np.uint64(1)).astype(np.uint8)
+        changes += 0 if above is None else int((values != above).sum())
+        above = values
         p = float(values.mean()) if values.size else 0.0
         constant = p in (0.0, 1.0)
         entropies.append(0.0 if constant else -(p * np.log2(p) + (1 - p) * np.log2(1 - p)))
@@ -86,6 +90,7 @@ def plane_statistics(samples: np.ndarray, bits: int) -> dict:
     return {
         "plane_entropy": [round(float(e), 6) for e in reversed(entropies)],
         "informative_planes": informative,
+        "plane_changes": changes / flat.size if flat.size else 0.0,
         "distinct_values": int(np.unique(flat).size),
         "low_byte_repeats": repeats,
     }

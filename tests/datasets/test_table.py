@@ -30,7 +30,7 @@ CATALOG = Catalog(ROOT / "config/datasets.tsv", ROOT)
 # FSDD has 300 recordings, ten of them as float32 too (Table 9).
 SETS = {
     **{"kodak": 24, "div2k": 100, "testimages": 40, "librispeech": 12, "mnist": 10_000},
-    **{"fashion_mnist": 10_000, "fsdd": 310, "rgb16": 15, "synthetic": 14},
+    **{"fashion_mnist": 10_000, "fsdd": 310, "rgb16": 15, "synthetic": 22},
 }
 
 
@@ -200,6 +200,7 @@ def test_a_table_that_is_no_text_is_told(tmp_path, file):
         ({"bits": "float8"}, "bits='float8'"),
         ({"bits": "float64"}, "only sounds of integers"),
         ({"prepare": "halve"}, "halve is for sounds"),
+        ({"prepare": "make"}, "make is for synthetic sources"),
         ({"bits": 25, "source_bits": 25}, "bits='25'"),
         ({"bits": "float32"}, "only sounds of integers"),
         ({"source_bits": "float32"}, "only sounds of integers"),

@@ -195,7 +195,7 @@ def test_the_gain_is_the_planes_only_if_values_need_more_at_their_best():
 def test_every_claim_has_an_answer_and_names_its_fits():
     rows = table(fit(), direct())
     found = v.verdicts(rows, lambda fit: pd.Series([0.2, 0.1]))
-    assert [one.key for one in found] == list("abcdefghijklm")
+    assert [one.key for one in found] == list("abcdefghijklmn")
     assert set(at_equal_compute(rows)) == {one.key for one in found}
     for one in found:
         assert set(one.evidence) <= set(rows.spec_digest)

@@ -17,6 +17,7 @@ from lossless_inr.experiments.figures.pictures import bits, errors, reconstructi
 from lossless_inr.experiments.figures.planes import planes
 from lossless_inr.experiments.figures.precision import precision
 from lossless_inr.experiments.figures.scaling import bound, capacity
+from lossless_inr.experiments.figures.spectrum import spectrum
 from lossless_inr.experiments.tables import fits_table
 
 LAYOUTS = {
@@ -29,6 +30,7 @@ LAYOUTS = {
     "bits": bits,
     "capacity": capacity,
     "precision": precision,
+    "spectrum": spectrum,
 }
 NAMED = 4  # fits that are missing, by name
 # What the data say of a fit that is not drawn.
