@@ -198,9 +198,7 @@ def top_of(entry: Entry, bits: int) -> Entry:
     """
     where = f"signal '{entry.set}/{entry.name}-top{bits}'"
     if entry.encoding != "integer":
-        raise UserError(
-            f"{where}: the top bits of {entry.encoding} words are no image; take integers"
-        )
+        raise UserError(f"{where}: top bits are those of integers, not of {entry.encoding} words")
     if bits >= entry.bits:
         raise UserError(
             f"{where}: {entry.set}/{entry.name} has {entry.bits} bits, so its top {bits} leave "

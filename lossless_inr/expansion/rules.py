@@ -129,7 +129,7 @@ def expand(rule: str, x: np.ndarray, bits: int, target: int, *, seed: int = 0) -
     x = np.asarray(x).astype(np.int64)
     if x.size and not 0 <= x.min() <= x.max() < 2**bits:
         raise UserError(
-            f"expansion from {bits} bits: values {x.min()} to {x.max()} are not of so many"
+            f"expansion from {bits} bits: values {x.min()} to {x.max()} do not fit in them"
         )
     if rule == "random_bits":
         return random_bits(x, bits, target, seed=seed)

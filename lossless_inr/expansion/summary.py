@@ -1,4 +1,4 @@
-"""Table 5: each method over images, its distance to what needs no network, and verdicts. No torch."""
+"""Table 5: methods over images, their distance to what needs no network, verdicts. No torch."""
 
 from __future__ import annotations
 

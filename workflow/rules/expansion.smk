@@ -13,7 +13,9 @@ except UserError as problem:
 rule expand:
     input:
         fits="results/{scale}/fits.parquet",
-        signals=[prepared(s) for s in dict.fromkeys(whole_name(f.signal) for f in EXPANDED)],
+        signals=[
+            prepared(s) for s in dict.fromkeys(whole_name(f.signal) for f in EXPANDED)
+        ],
     output:
         scores="results/{scale}/expansion/scores.parquet",
         csv="results/{scale}/expansion/scores.csv",
