@@ -33,16 +33,19 @@ from lossless_inr.metrics import count_errors, psnr
 
 ROOT = Path(__file__).resolve().parents[1]
 OUTPUT = ROOT / "benchmarks/results/expansion.csv"
-DEPTH, WIDTH, HIDDEN, RATE = 16, 64, 5, 1e-3
+DEPTH, RATE = 16, 1e-3
+# Width and hidden layers: the paper's parameters per bit, and fewer than there are samples.
+PAPER, SMALL = (64, 5), (24, 2)
 
 
 class Sines(torch.nn.Module):
     """One SIREN for each image, evaluated side by side (Sitzmann et al., NeurIPS 2020)."""
 
-    def __init__(self, count: int, inputs: int, outputs: int, omega_first: float, omega: float):
+    def __init__(self, count: int, inputs: int, omegas: tuple, shape: tuple[int, int] = PAPER):
         super().__init__()
-        sizes = [inputs, *[WIDTH] * (HIDDEN + 1), outputs]
-        self.omegas = [omega_first] + [omega] * HIDDEN
+        (omega_first, omega), (width, hidden) = omegas, shape
+        sizes = [inputs, *[width] * (hidden + 1), 3]
+        self.omegas = [omega_first] + [omega] * hidden
         self.weights, self.biases = torch.nn.ParameterList(), torch.nn.ParameterList()
         for place, (d_in, d_out) in enumerate(pairwise(sizes)):
             bound = 1 / d_in if place == 0 else np.sqrt(6 / d_in) / omega
@@ -103,7 +106,7 @@ def planes(images: Images, scale: float, stops: list[int]):
     """Bit planes, with the bit axis `scale` times as long as on [-1, 1] of 16 planes."""
     q, side = images.bits, torch.linspace(-1, 1, images.side)
     axis = torch.linspace(-1, 1, DEPTH) * scale
-    network = Sines(len(images.names), 3, 3, 30, 30)
+    network = Sines(len(images.names), 3, (30, 30))
     known = torch.from_numpy(images.known)
     bits = ((known[:, :, None, :] >> torch.arange(q).view(1, 1, q, 1)) & 1).flatten(1, 2).float()
     below = grid(side, side, axis[: DEPTH - q])
@@ -121,11 +124,11 @@ def planes(images: Images, scale: float, stops: list[int]):
         yield stop, "expected", (weight * p).sum(2)
 
 
-def value(images: Images, omega_first: float, omega: float, kind: str, stops: list[int]):
+def value(images: Images, omegas: tuple, shape: tuple[int, int], kind: str, stops: list[int]):
     """The image as one smooth function: squared error to mid-steps, or to the intervals alone."""
     side, top = torch.linspace(-1, 1, images.side), 2**images.bits
     low = torch.from_numpy(images.known).float()
-    network = Sines(len(images.names), 2, 3, omega_first, omega)
+    network = Sines(len(images.names), 2, omegas, shape)
 
     def loss(outputs):
         levels = (outputs + 1) / 2 * top
@@ -141,7 +144,7 @@ def value(images: Images, omega_first: float, omega: float, kind: str, stops: li
         yield from readings(images, stop, levels.numpy() - images.known)
 
 
-def crossed(images: Images, omega_first: float, omega: float, stops: list[int]):
+def crossed(images: Images, omegas: tuple, shape: tuple[int, int], stops: list[int]):
     """Two networks an image, each fitted to one colour of a chessboard and asked at the other.
 
     A network is then never asked where it was fitted, so its distance to the known values is an
@@ -151,7 +154,7 @@ def crossed(images: Images, omega_first: float, omega: float, stops: list[int]):
     low = torch.from_numpy(images.known).float()
     colour = (torch.arange(images.side)[:, None] + torch.arange(images.side)) % 2
     white = colour.reshape(1, -1, 1).float()
-    network = Sines(2 * len(low), 2, 3, omega_first, omega)
+    network = Sines(2 * len(low), 2, omegas, shape)
     fitted = torch.cat([white.expand(len(low), -1, 1), (1 - white).expand(len(low), -1, 1)])
 
     def loss(outputs):
@@ -184,13 +187,13 @@ def neighbours(images: Images):
 def variants(images: Images):
     """(name, generator of (updates, reading, guess)) of everything that is tried."""
     yield "four neighbours, no network", neighbours(images)
-    for omega_first, omega in ((10, 10), (20, 10), (3, 30)):
-        name = f"value of the other colour, omega {omega_first}/{omega}"
-        yield name, crossed(images, omega_first, omega, [50, 200, 600, 1200])
-    for omega_first, omega in ((3, 30), (10, 30), (30, 30), (10, 10)):
-        for kind in ("squared", "interval"):
-            name = f"value, omega {omega_first}/{omega}, {kind}"
-            yield name, value(images, omega_first, omega, kind, [50, 200, 600])
+    for shape, stops in ((SMALL, [100, 300, 1000]), (PAPER, [50, 200, 600])):
+        size = f"{shape[0]}x{shape[1]}"
+        for omegas in ((10, 30), (10, 10), (3, 30)):
+            name = f"omega {omegas[0]}/{omegas[1]}, {size}"
+            yield f"value, {name}", value(images, omegas, shape, "squared", stops)
+            yield f"interval, {name}", value(images, omegas, shape, "interval", stops)
+            yield f"other colour, {name}", crossed(images, omegas, shape, stops)
     for scale in (0.25, 1.0):
         yield f"planes, bit axis x {scale:g}", planes(images, scale, [10, 30, 100])
 
