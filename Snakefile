@@ -18,6 +18,7 @@ include: "workflow/rules/fit.smk"
 include: "workflow/rules/outside.smk"
 include: "workflow/rules/collect.smk"
 include: "workflow/rules/speech.smk"
+include: "workflow/rules/expansion.smk"
 include: "workflow/rules/report.smk"
 
 

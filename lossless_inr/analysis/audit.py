@@ -24,6 +24,7 @@ import pandas as pd
 
 from lossless_inr.analysis import bound
 from lossless_inr.analysis import formulas as fm
+from lossless_inr.expansion import rules
 from lossless_inr.metrics import psnr
 
 CHANNELS = 3
@@ -243,7 +244,7 @@ def _expansion(published: dict) -> Iterator[Finding]:
     for target in (16, 12):
         cells, where = published["table5"][f"8to{target}"], f"Table 5, 8 to {target}"
         x = np.arange(256)
-        apart = abs(fm.ideal_gain(x, 8, target) - fm.bit_replication(x, 8, target)).max()
+        apart = abs(rules.ideal_gain(x, 8, target) - rules.bit_replication(x, 8, target)).max()
         gain, replication = cells["ideal_gain"][0], cells["bit_replication"][0]
         # Triangle inequality: two RMSE lie no further apart than the two functions do.
         low, high = sorted((gain, replication))
@@ -258,9 +259,9 @@ def _expansion(published: dict) -> Iterator[Finding]:
         )
         # None of these depends on the kept bits, so they hold for any image of uniform low bits.
         rows = [
-            ("zero padding", "zero_padding", fm.expansion_psnr(fm.zero_padding, 8, target)),
+            ("zero padding", "zero_padding", fm.expansion_psnr(rules.zero_padding, 8, target)),
             ("the method as random low bits", "bitplane", fm.random_bits_psnr(8, target)),
-            ("the method as a midpoint", "bitplane", fm.expansion_psnr(fm.midpoint, 8, target)),
+            ("the method as a midpoint", "bitplane", fm.expansion_psnr(rules.midpoint, 8, target)),
         ]
         for item, key, value in rows:
             printed = cells[key][0]

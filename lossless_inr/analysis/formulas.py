@@ -64,27 +64,6 @@ def implied_rmse(decibels: float, bits: int) -> float:
     return (2**bits - 1) / 10 ** (decibels / 20)
 
 
-def zero_padding(x: np.ndarray, bits: int, target: int) -> np.ndarray:
-    """Append zeros to `bits`-bit integers until they have `target` bits."""
-    return x << (target - bits)
-
-
-def ideal_gain(x: np.ndarray, bits: int, target: int) -> np.ndarray:
-    """Multiply by the ideal gain (2**target - 1)/(2**bits - 1), rounded half up, in integers."""
-    top, bottom = 2**target - 1, 2**bits - 1
-    return (2 * x * top + bottom) // (2 * bottom)
-
-
-def bit_replication(x: np.ndarray, bits: int, target: int) -> np.ndarray:
-    """Repeat the pattern until `target` bits are filled, then cut; `target` is at most 2 `bits`."""
-    return (x << bits | x) >> (2 * bits - target)
-
-
-def midpoint(x: np.ndarray, bits: int, target: int) -> np.ndarray:
-    """Append 100...0, the middle of what the missing bits can be; not in the paper."""
-    return (x << (target - bits)) + (1 << (target - bits - 1))
-
-
 def expansion_psnr(
     rule: Callable[[np.ndarray, int, int], np.ndarray], bits: int, target: int
 ) -> float:

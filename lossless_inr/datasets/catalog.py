@@ -28,9 +28,12 @@ from lossless_inr.datasets.table import (
     NAME,
     NATIVE,
     OPTIONAL,
+    TOP,
     Entry,
     named,
     parse_row,
+    top_of,
+    whole_name,
 )
 from lossless_inr.errors import UserError, suggest
 from lossless_inr.signals import readers, resample, synthetic
@@ -145,16 +148,22 @@ class Catalog:
     def find(self, signal: str) -> tuple[Entry, str]:
         """Entry and size of a signal written as `set/size/name`.
 
+        A name that is no row but ends in `-top8` is that of the top 8 bits of the signal before.
+
         Raises
         ------
         UserError
-            If it is not written so, or the table has no such signal (with the nearest name).
+            If it is not written so, or the table has no such signal (with the nearest name), or
+            no bits would be left out.
         """
         parts = signal.split("/") if isinstance(signal, str) else []
         if len(parts) != 3:
             raise UserError(f"signal {signal!r}: write set/size/name, e.g. skimage/32x32/astronaut")
         group, size, name = parts
         entry = self.entries.get((group, name)) or self._counted(group, name)
+        if entry is None and (cut := TOP.fullmatch(name)):
+            whole, _ = self.find(f"{group}/{size}/{cut.group(1)}")
+            return top_of(whole, int(cut.group(2))), size
         if entry is None and group in self.unlisted:
             raise UserError(
                 f"signal '{signal}': the names of this set are in its publisher's list, which is "
@@ -278,6 +287,8 @@ class Catalog:
             If the file is missing or damaged, or contradicts its row.
         """
         entry, size = self.find(signal)
+        if entry.whole_bits:
+            return self._top(signal, entry)
         shape = entry.prepared_shape(size)
         shown = f"{entry.source} ({signal})"  # never an absolute path of this machine
         if entry.prepare == MAKE:
@@ -323,6 +334,14 @@ class Catalog:
                 f"pinned in {self.path.with_name('prepared.tsv')}: preparation is not what it was"
             )
         return prepared
+
+    def _top(self, signal: str, entry: Entry) -> Signal:
+        """The top bits of a prepared signal: x = y >> (m - q), never a resampling of its own."""
+        whole = self.prepare(whole_name(signal))
+        samples = (whole.samples >> (entry.whole_bits - entry.bits)).astype(
+            sample_dtype(entry.bits)
+        )
+        return replace(whole, name=signal, samples=samples, bits=entry.bits, title=entry.title)
 
     def _read(self, entry: Entry, shown: str) -> tuple[np.ndarray, int]:
         """Samples and bit depth of an entry's source."""

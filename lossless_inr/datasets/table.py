@@ -32,6 +32,8 @@ MOST_COUNTED = 1_000_000
 LISTED = re.compile(r"\{list:([A-Za-z0-9]+)\.\.([A-Za-z0-9]+)\}")
 # A row for every file of a folder: `file:my/{}.png`.
 EVERY = "{*}"
+# `rgb16/32x32/hdr_room-top8`: the top 8 bits of another signal, as bit-depth expansion takes them.
+TOP = re.compile(r"(.+)-top([1-9]\d?)")
 ADDRESS_STATUS = ("seen", "unverified")
 COLUMNS = (
     *("set", "name", "title", "kind", "bits", "source_bits", "source_shape", "source", "sha256"),
@@ -87,6 +89,8 @@ class Entry:
         Of what is fetched: the file, or the archive that holds it.
     sha256 : str
         Of the source file itself; empty if unknown.
+    whole_bits : int
+        Bit depth of the signal whose top `bits` these are; 0 for a signal that is whole.
     """
 
     set: str
@@ -108,6 +112,7 @@ class Entry:
     citation: str
     encoding: str = "integer"
     source_encoding: str = "integer"
+    whole_bits: int = 0
 
     @property
     def fetched(self) -> bool:
@@ -146,7 +151,7 @@ class Entry:
         if self.prepare == HALVE and whole[0] is not None:
             whole = (-(-whole[0] // 2), *whole[1:])
         if size == NATIVE:
-            if self.prepare == "resize" and self.bits != self.source_bits:
+            if self.prepare == "resize" and (self.whole_bits or self.bits) != self.source_bits:
                 raise UserError(f"{where}: native keeps the file's {self.source_bits} bits")
             return whole
         wanted = tuple(int(part) for part in size.split("x")) if SIZE.fullmatch(size) else ()
@@ -172,6 +177,43 @@ def named(entry: Entry, name: str) -> Entry:
         title=entry.title.replace("{}", name),
         source=entry.source.replace("{}", name),
         addresses=tuple(replace(a, url=a.url.replace("{}", quote(name))) for a in entry.addresses),
+    )
+
+
+def whole_name(signal: str) -> str:
+    """Name of the signal whose top bits a signal keeps; its own if it is whole.
+
+    Examples
+    --------
+    >>> whole_name("rgb16/32x32/hdr_room-top8"), whole_name("kodak/32x32/kodim05")
+    ('rgb16/32x32/hdr_room', 'kodak/32x32/kodim05')
+    """
+    cut = TOP.fullmatch(signal)
+    return cut.group(1) if cut else signal
+
+
+def top_of(entry: Entry, bits: int) -> Entry:
+    """The top `bits` bits of a signal, as a signal.
+
+    Raises
+    ------
+    UserError
+        If it has no more than that, or its words are floats.
+    """
+    where = f"signal '{entry.set}/{entry.name}-top{bits}'"
+    if entry.encoding != "integer":
+        raise UserError(f"{where}: top bits are those of integers, not of {entry.encoding} words")
+    if bits >= entry.bits:
+        raise UserError(
+            f"{where}: {entry.set}/{entry.name} has {entry.bits} bits, so its top {bits} leave "
+            f"none to expand; write -top1 to -top{entry.bits - 1}"
+        )
+    return replace(
+        entry,
+        name=f"{entry.name}-top{bits}",
+        title=f"{entry.title}, top {bits} bits",
+        bits=bits,
+        whole_bits=entry.bits,
     )
 
 

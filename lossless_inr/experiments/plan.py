@@ -105,7 +105,12 @@ def plan_fit(
         raise UserError(f"signal '{signal}': its words are {entry.encoding}; take 'code' out")
     code = code or ("offset" if entry.encoding == "integer" else entry.encoding)
     parameters = {
-        kind: registry.describe(kind, name).parameters | (given or {})
+        # A parameter that is None unless it is given is no part of the fit: digests stay.
+        kind: {
+            key: value
+            for key, value in (registry.describe(kind, name).parameters | (given or {})).items()
+            if value is not None
+        }
         for kind, name, given in (
             ("network", network, network_parameters),
             ("representation", representation, representation_parameters),

@@ -8,6 +8,8 @@ from lossless_inr.signals.codes import FLOAT_CODES
 
 # `ValueRepresentation.most_bits`.
 MOST_REGRESSED_BITS = 24
+# Of a grid of bit-planes whose top ones are fitted.
+MOST_PLANES = 24
 # Losses that the classes of `representations/_base.py` implement, their defaults first.
 LOSSES = {
     "BitRepresentation": ("bce", "bce-probability", "mse", "mae"),
@@ -47,7 +49,8 @@ def check_parameters(representation: str, parameters: dict, bits: int) -> None:
     Raises
     ------
     UserError
-        For a loss that the representation does not have, or digits that do not fill a sample.
+        For a loss that the representation does not have, digits that do not fill a sample, or a
+        grid of bit-planes with no room below those of the signal.
     """
     loss = parameters.get("loss")
     for base in registry.describe("representation", representation).bases:
@@ -60,6 +63,12 @@ def check_parameters(representation: str, parameters: dict, bits: int) -> None:
         raise UserError(
             f"representation '{representation}': digit_bits {size} does not divide the {bits} bits "
             "of a sample"
+        )
+    grid = parameters.get("of_bits")
+    if grid is not None and (not isinstance(grid, int) or not bits < grid <= MOST_PLANES):
+        raise UserError(
+            f"representation '{representation}': of_bits {grid}: a whole number above the {bits} "
+            f"bits of the signal, up to {MOST_PLANES}"
         )
 
 

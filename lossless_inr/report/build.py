@@ -20,6 +20,7 @@ from lossless_inr import registry
 from lossless_inr.published import load_published
 from lossless_inr.report import headline
 from lossless_inr.report.drawers import drawers
+from lossless_inr.report.expansion_page import expansion_page
 from lossless_inr.report.findings import findings
 from lossless_inr.report.formats import FILTERS
 from lossless_inr.report.guard_page import guard_page
@@ -133,6 +134,7 @@ def build(
         statistics=statistics(whole, curve_of),
         rate=rate_page(results, fits),
         speech=speech_page(results, fits, published) if "table9" in experiments else None,
+        expansion=expansion_page(results, fits, published) if "table5" in experiments else None,
         guard=guard_page(guard),
         drawers=drawers(fits, results, prepared, scale, curve_of),
         citations={n: registry.describe("network", n) for n in sorted(fits.network.unique())},

@@ -20,12 +20,14 @@ _STAGES = {
     ],
     "rate": ["baselines/*.py", "codecs.py", "metrics/*.py"],
     "speech": ["speech/*.py", "metrics/floats.py"],
+    "expansion": ["expansion/*.py", "metrics/*.py", "analysis/formulas.py"],
     "report": [
         "report/*.py",
         "analysis/*.py",
         "report/templates/*",
         "published/*",
         "experiments/tables.py",
+        "expansion/*.py",
         "speech/rates.py",
         "speech/summary.py",
     ],
@@ -33,5 +35,5 @@ _STAGES = {
 
 
 def report_digest(stage: str) -> str:
-    """sha256 over the sources of `tables`, `figures`, `rate`, `speech` or `report`."""
+    """sha256 over the sources of `tables`, `figures`, `rate`, `speech`, `expansion` or `report`."""
     return of_files(sorted(p for pattern in _STAGES[stage] for p in PACKAGE.glob(pattern)))

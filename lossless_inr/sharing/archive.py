@@ -35,7 +35,10 @@ MOST_FILES, MOST_BYTES = 1_000_000, 64 * 2**30
 FIT_FILES = ("record.json", "curve.parquet", "decoded.npz")
 WEIGHTS = "weights.safetensors"
 # What it reads of a scale besides its tables and figures.
-SCALE_FILES = ("fits.parquet", "rate.parquet", "scores.jsonl", "speech/transcripts.parquet")
+SCALE_FILES = (
+    *("fits.parquet", "rate.parquet", "scores.jsonl"),
+    *("speech/transcripts.parquet", "expansion/scores.parquet"),
+)
 
 
 class Contents(Strict):

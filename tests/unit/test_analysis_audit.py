@@ -8,6 +8,7 @@ import pytest
 
 from lossless_inr.analysis import formulas as fm
 from lossless_inr.analysis.audit import audit
+from lossless_inr.expansion import rules
 from lossless_inr.published import load_published
 
 VERDICTS = {"reproduces", "differs", "inconsistent"}
@@ -80,27 +81,27 @@ def test_psnr_and_rmse_imply_each_other():
 
 def test_ideal_gain_and_replication_are_both_257_x_from_8_to_16():
     x = np.arange(256)
-    assert np.array_equal(fm.ideal_gain(x, 8, 16), 257 * x)
-    assert np.array_equal(fm.bit_replication(x, 8, 16), 257 * x)
+    assert np.array_equal(rules.ideal_gain(x, 8, 16), 257 * x)
+    assert np.array_equal(rules.bit_replication(x, 8, 16), 257 * x)
 
 
 def test_ideal_gain_and_replication_from_8_to_12():
     x = np.array([0, 1, 15, 16, 255])
-    assert fm.bit_replication(x, 8, 12).tolist() == [0, 16, 240, 257, 4095]
-    assert fm.ideal_gain(x, 8, 12).tolist() == [0, 16, 241, 257, 4095]
+    assert rules.bit_replication(x, 8, 12).tolist() == [0, 16, 240, 257, 4095]
+    assert rules.ideal_gain(x, 8, 12).tolist() == [0, 16, 241, 257, 4095]
     every = np.arange(256)
-    assert abs(fm.ideal_gain(every, 8, 12) - fm.bit_replication(every, 8, 12)).max() == 1
+    assert abs(rules.ideal_gain(every, 8, 12) - rules.bit_replication(every, 8, 12)).max() == 1
 
 
 @pytest.mark.parametrize(
     ("rule", "target", "decibels"),
     [
-        (fm.zero_padding, 16, 52.96),
-        (fm.zero_padding, 12, 53.35),
-        (fm.ideal_gain, 16, 55.95),
-        (fm.midpoint, 16, 58.96),
+        (rules.zero_padding, 16, 52.96),
+        (rules.zero_padding, 12, 53.35),
+        (rules.ideal_gain, 16, 55.95),
+        (rules.midpoint, 16, 58.96),
         # Mean square of -8 .. 7 is 21.5. A midpoint of 7.5 would have 21.25, 58.97 dB.
-        (fm.midpoint, 12, 58.92),
+        (rules.midpoint, 12, 58.92),
     ],
 )
 def test_psnr_of_the_rules(rule, target, decibels):

@@ -15,6 +15,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
     ]
 )
 
+from lossless_inr.datasets.table import whole_name
 from lossless_inr.errors import UserError
 from lossless_inr.experiments.plan import Plan
 from lossless_inr.experiments.spec import Config
@@ -31,6 +32,8 @@ except UserError as problem:
 SCALE = PLAN.scale
 SHARDS = PLAN.shards()
 SIGNALS = list(dict.fromkeys(fit.signal for fit in PLAN.all_fits))
+# The whole images of those whose top bits are fitted: what their expansions are compared with.
+SIGNALS += [s for s in dict.fromkeys(map(whole_name, SIGNALS)) if s not in SIGNALS]
 TABLES = [n for n, e in PLAN.experiments.items() if e.layout == "table"]
 FIGURES = [n for n, e in PLAN.experiments.items() if e.layout != "table"]
 

@@ -21,6 +21,7 @@ rule report:
         rate=["results/{scale}/rate.parquet"] if PLAN.baselines else [],
         guard=GUARD,
         speech=["results/{scale}/speech/transcripts.parquet"] if SPEECH else [],
+        expansion=["results/{scale}/expansion/scores.parquet"] if EXPANSION else [],
     output:
         "reports/{scale}/report.html",
     log:
