@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from lossless_inr.coder import codec
-from lossless_inr.coder.container import Parts, pack, shipped, unpack
+from lossless_inr.coder.container import Parts, channel_order, pack, shipped, unpack
 from lossless_inr.coder.context import Sight
 from lossless_inr.coder.network import IntegerNetwork
 from lossless_inr.coder.training import train
@@ -93,7 +93,7 @@ def compress(
         raise UserError(f"{source}: at most 4 channels of 16 bits, not {given.samples.shape}")
     begin = time.perf_counter()
     samples = given.samples[None]
-    order = samples[..., [1, 0, 2, 3][: samples.shape[3]]] if samples.shape[3] > 2 else samples
+    order = samples[..., channel_order(samples.shape[3])]
     network, own = network_of(order, given.bits, updates=updates, progress=progress)
     content, parts = pack(samples, given.bits, network, own=own)
     if own:  # the shipped one may do better on a small or simple picture

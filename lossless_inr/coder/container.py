@@ -68,7 +68,8 @@ class Parts:
         return self.head + self.network + self.stream + self.checks
 
 
-def _order(channels: int) -> list[int]:
+def channel_order(channels: int) -> list[int]:
+    """Channels of the stream by their place in the picture: green first."""
     return [1, 0, 2, 3][:channels] if channels > 2 else list(range(channels))
 
 
@@ -133,7 +134,7 @@ def pack(
     if network is not None:
         packed = imagecodecs.zstd_encode(network.to_bytes(), level=19) if own else digest(network)
         packed = _number(len(packed)) + packed if own else packed
-        coded = codec.encode(samples[..., _order(samples.shape[3])], network)
+        coded = codec.encode(samples[..., channel_order(samples.shape[3])], network)
         if len(packed) + len(coded) < len(raw):
             mode, model, stream = OWN if own else SHIPPED, packed, coded
     body = head(mode) + model + stream + struct.pack("<I", zlib.crc32(raw))
@@ -175,7 +176,7 @@ def unpack(content: bytes) -> tuple[np.ndarray, int]:
         if count * bits * LEAST > 8 * len(stream) + 64 or len(stream) % 4:
             raise UserError(f"its head says {shape}, more than {len(stream)} bytes can hold")
         samples = codec.decode(stream, shape, network)
-        samples = samples[..., np.argsort(_order(channels))]
+        samples = samples[..., np.argsort(channel_order(channels))]
     check, _ = CHECKS.unpack(content[-CHECKS.size :])
     if zlib.crc32(samples.astype(kind).tobytes()) != check:
         raise UserError("the decoded samples are not those of its checksum; nothing is written")
