@@ -440,6 +440,49 @@ def compare(
 
 
 @app.command()
+def compress(
+    source: Annotated[Path, typer.Argument(help="PNG, TIFF, DICOM or .npy.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file, *.lic.")],
+    updates: Annotated[
+        int, typer.Option(min=0, help="Of the picture's own network; 0: a shipped one.")
+    ] = 3000,
+    force: Force = False,
+) -> None:
+    """Compress a picture exactly: a network's bit probabilities drive an arithmetic coder.
+
+    Example: lossless-inr compress photo.png -o photo.lic
+    """
+    from rich.console import Console
+
+    from lossless_inr.coder import command
+
+    console = Console(stderr=True)
+    with console.status("training") as status:
+        line, _ = command.compress(
+            source, output, updates=updates, force=force,
+            progress=lambda update, rate: status.update(
+                f"{update}/{updates} updates, {rate:.2f} bits per pixel"
+            ),
+        )  # fmt: skip
+    typer.echo(line)
+
+
+@app.command()
+def decompress(
+    source: Annotated[Path, typer.Argument(help="A .lic file.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="PNG, TIFF or .npy.")],
+    force: Force = False,
+) -> None:
+    """Give back the picture of a .lic file, exactly.
+
+    Example: lossless-inr decompress photo.lic -o photo.png
+    """
+    from lossless_inr.coder import command
+
+    typer.echo(command.decompress(source, output, force=force))
+
+
+@app.command()
 def data(
     dataset: Annotated[str, typer.Argument(help="A set of config/datasets.tsv.")],
     mirror: Annotated[

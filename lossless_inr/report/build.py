@@ -19,6 +19,7 @@ import pandas as pd
 from lossless_inr import registry
 from lossless_inr.published import load_published
 from lossless_inr.report import headline
+from lossless_inr.report.compression_page import compression_page
 from lossless_inr.report.drawers import drawers
 from lossless_inr.report.expansion_page import expansion_page
 from lossless_inr.report.findings import findings
@@ -136,6 +137,7 @@ def build(
         speech=speech_page(results, fits, published) if "table9" in experiments else None,
         expansion=expansion_page(results, fits, published) if "table5" in experiments else None,
         guard=guard_page(guard),
+        compression=compression_page(guard, published),
         drawers=drawers(fits, results, prepared, scale, curve_of),
         citations={n: registry.describe("network", n) for n in sorted(fits.network.unique())},
         status_text=STATUS_TEXT,

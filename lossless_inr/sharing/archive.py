@@ -25,7 +25,7 @@ from lossless_inr.experiments import reference
 from lossless_inr.experiments.plan import Plan
 from lossless_inr.experiments.spec import Experiment
 from lossless_inr.files import refusal, replacing
-from lossless_inr.report import guard_page
+from lossless_inr.report import compression_page, guard_page
 from lossless_inr.schema import Strict, validate
 
 VERSION = 1
@@ -96,7 +96,8 @@ def export(plan: Plan, output: Path, *, root: Path = Path("."), weights: bool = 
         signals = sorted(fits.signal.unique())
         _copy(root / "data/prepared", bag / "prepared", [f"{name}.npz" for name in signals])
         _copy(root, bag, ["constraints.txt", "datasets.lock", plan.config.datasets])
-        _copy(root / "benchmarks", bag / "benchmarks", guard_page.FILES)
+        studies = (*guard_page.FILES, *compression_page.FILES)
+        _copy(root / "benchmarks", bag / "benchmarks", studies)
         for place in (plan.config.recipes, plan.config.experiments):
             found = sorted((root / place).glob("*.yaml"))
             _copy(root, bag, [str(path.relative_to(root)) for path in found])

@@ -18,7 +18,7 @@ from lossless_inr.report.planned import Planned
 
 PAGES = [
     *("overview", "claims", "statistics", "sooner", "table1", "figure9"),
-    *("cells", "bound", "audit", "fits", "guard", "reading"),
+    *("compression", "cells", "bound", "audit", "fits", "guard", "reading"),
 ]
 
 

@@ -1,0 +1,119 @@
+"""The network of the coder in integers: the same logits on any machine, in any order of summation.
+
+Weights are int8, activations 0 .. 255, biases int16: up to 256 inputs, every sum is an integer
+below 2**24, which float32 holds exactly, so matrix products need no special care. Probabilities
+come from a table that is computed by correctly rounded decimal arithmetic.
+"""
+
+from __future__ import annotations
+
+import decimal
+import functools
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+
+from lossless_inr.coder.context import UNIT, Sight
+from lossless_inr.errors import UserError
+
+ACTIVATION = 255
+# A logit is the output over 1024; the table has 16 entries for each unit of it.
+LOGIT, STEP, MOST = 1024, 64, 192
+SCALE = 1 << 16
+MOST_INPUTS = 256  # 256 x 255 x 127 + 2**15 < 2**24
+HEAD = struct.Struct("<BBBBHB")  # bits, channels, hidden layers, sight, features, width
+
+
+@functools.cache
+def probabilities() -> np.ndarray:
+    """P(bit = 1) of logits -12 .. 12 in steps of 1/16: multiples of 2**-16, float64."""
+    with decimal.localcontext(prec=40):
+        entries = [
+            1 / (1 + (-decimal.Decimal(k) / 16).exp()) * SCALE for k in range(-MOST, MOST + 1)
+        ]
+        whole = [int(entry.to_integral_value()) for entry in entries]
+    return np.array([min(max(entry, 1), SCALE - 1) for entry in whole]) / SCALE
+
+
+@dataclass(frozen=True)
+class IntegerNetwork:
+    """Weights of the coder's network.
+
+    Attributes
+    ----------
+    bits, channels : int
+        Of the samples it is for.
+    sight : Sight
+    hidden : list of ndarray of int8
+        (width, features), then (width, width).
+    biases : list of ndarray of int16
+        Of the first layer (channels x bits, width), of the others (width,); in 1 / UNIT**2.
+    head : ndarray of int8, (channels x bits, width)
+    head_bias : ndarray of int16, (channels x bits,)
+    """
+
+    bits: int
+    channels: int
+    sight: Sight
+    hidden: list[np.ndarray]
+    biases: list[np.ndarray]
+    head: np.ndarray
+    head_bias: np.ndarray
+
+    @functools.cached_property
+    def _floats(self):
+        hidden = [np.ascontiguousarray(w.T, dtype=np.float32) for w in self.hidden]
+        return hidden, [b.astype(np.float32) for b in self.biases]
+
+    def probability(self, features: np.ndarray, task: int) -> np.ndarray:
+        """P(bit = 1), float64 (n,), of features (n, features); task = channel x bits + plane."""
+        hidden, biases = self._floats
+        x = features
+        for k, (weight, bias) in enumerate(zip(hidden, biases, strict=True)):
+            z = x @ weight + (bias[task] if k == 0 else bias)
+            x = np.clip(np.floor(z / UNIT), 0, ACTIVATION)
+        z = x @ self.head[task].astype(np.float32) + np.float32(self.head_bias[task])
+        index = np.clip(np.floor(z / STEP).astype(np.int64), -MOST, MOST)
+        return probabilities()[index + MOST]
+
+    def to_bytes(self) -> bytes:
+        """The file's form: a head, then every array, little-endian."""
+        sight = self.sight.neighbours | self.sight.coordinates << 1 | self.sight.window << 2
+        width, features = self.hidden[0].shape
+        head = HEAD.pack(self.bits, self.channels, len(self.hidden), sight, features, width)
+        arrays = [*self.hidden, *self.biases, self.head, self.head_bias]
+        return head + b"".join(a.astype(a.dtype.newbyteorder("<")).tobytes() for a in arrays)
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> IntegerNetwork:
+        """Inverse of `to_bytes`.
+
+        Raises
+        ------
+        UserError
+            If the length is not that of the sizes in its head.
+        """
+        try:
+            bits, channels, layers, sight, features, width = HEAD.unpack_from(content)
+        except struct.error:
+            raise UserError("the network is cut short") from None
+        tasks = bits * channels
+        shapes = [((width, features), "i1")] + [((width, width), "i1")] * (layers - 1)
+        shapes += [((tasks, width), "<i2")] + [((width,), "<i2")] * (layers - 1)
+        shapes += [((tasks, width), "i1"), ((tasks,), "<i2")]
+        sizes = [int(np.prod(shape)) * np.dtype(kind).itemsize for shape, kind in shapes]
+        if (
+            layers < 1
+            or max(features, width) > MOST_INPUTS
+            or HEAD.size + sum(sizes) != len(content)
+        ):
+            raise UserError("the network has another length than its head says")
+        arrays, place = [], HEAD.size
+        for (shape, kind), size in zip(shapes, sizes, strict=True):
+            arrays.append(np.frombuffer(content, kind, int(np.prod(shape)), place).reshape(shape))
+            place += size
+        return cls(
+            bits, channels, Sight(bool(sight & 1), bool(sight & 2), bool(sight & 4)),
+            arrays[:layers], arrays[layers : 2 * layers], *arrays[2 * layers :],
+        )  # fmt: skip
