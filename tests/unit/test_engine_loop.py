@@ -65,7 +65,8 @@ def naive_iterations(network, form, samples, settings, budget):
     for layer in network.layers:
         share = settings.output_factor if layer is output else 1.0
         rates[layer.weight] = share * settings.rate
-        rates[layer.bias] = share * settings.bias_factor * settings.rate
+        if layer.bias is not None:
+            rates[layer.bias] = share * settings.bias_factor * settings.rate
     for parameter in network.parameters():  # what an encoding learns has the plain rate
         rates.setdefault(parameter, settings.rate)
     adam = torch.optim.Adam(
@@ -109,7 +110,7 @@ def test_iterations_to_lossless_are_those_of_a_loop_that_looks_after_each_update
 @pytest.mark.parametrize("network_name", NETWORKS)
 def test_every_network_has_the_first_zero_of_a_loop_that_looks_after_each_update(network_name):
     signal = noise_signal(bits=1)
-    fast = "_pe" in network_name or network_name in ("diner", "instant_ngp")
+    fast = "_pe" in network_name or network_name in ("diner", "instant_ngp", "ternary")
     settings = QUICK.model_copy(update={"rate": 1e-2 if fast else 1e-3})
     spec = spec_of(signal, network=network_name, width=32, settings=settings)
     form, network = begin(signal, spec)

@@ -34,8 +34,8 @@ from lossless_inr.engine.state import State, ordered, real
 from lossless_inr.metrics import count_errors, wrong_bits_per_plane
 from lossless_inr.networks._base import Activation, CoordinateMLP, Sine
 
-# Complex numbers, or learned tables before the first layer.
-FOR_PYTORCH = ("diner", "instant_ngp", "wire")
+# Complex numbers, learned tables before the first layer, or weights of few bits.
+FOR_PYTORCH = ("diner", "instant_ngp", "low_bit_siren", "ternary", "wire")
 # float32 against float64, with omega = 30 in every layer: twice to ten times what is seen.
 LOSS, GRADIENT, OUTPUT = 2e-6, 1e-5, 1e-6
 # Width, networks, focus and rows at once: odd and even sizes, more than one vector, more than

@@ -138,7 +138,8 @@ def reference_adam(network, settings):
     for layer in network.layers:
         share = settings.output_factor if layer is network.layers[-1] else 1.0
         rates[layer.weight] = share * settings.rate
-        rates[layer.bias] = share * settings.bias_factor * settings.rate
+        if layer.bias is not None:
+            rates[layer.bias] = share * settings.bias_factor * settings.rate
     adam = torch.optim.Adam(
         [{"params": [p], "lr": rate} for p, rate in rates.items()],
         betas=(settings.beta1, settings.beta2),

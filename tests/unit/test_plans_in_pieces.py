@@ -6,8 +6,9 @@ import json
 import numpy as np
 import pytest
 from planning import BLOCK, SCALE, TABLE, figure, plan_of, table
-from tiny import FORMS, NETWORKS, ROOT, entry_of, refusal
+from tiny import FORMS, ROOT, entry_of, refusal
 
+from lossless_inr import registry
 from lossless_inr.experiments import estimate
 from lossless_inr.experiments.plan import Plan
 from lossless_inr.experiments.reference import merge
@@ -101,7 +102,9 @@ def test_all_means_every_representation_that_the_recipe_applies_to(folder):
 def test_the_matrix_has_every_network_and_representation_on_every_kind_of_signal():
     plan = Plan(Config(scale="smoke", only=["matrix"]), ROOT)
     found = {(fit.kind, fit.network, fit.representation) for fit in plan.all_fits}
-    assert found == set(itertools.product(["photo", "scan", "audio"], NETWORKS, FORMS))
+    assert found == set(
+        itertools.product(["photo", "scan", "audio"], registry.every("network"), FORMS)
+    )
 
 
 @pytest.mark.parametrize(
