@@ -10,7 +10,7 @@ ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_ARGS)
 
-.PHONY: help quick fetched miniature miniature-full smoke data test bench-engine regress regress-quick regress-accept regress-power lint format lock clean
+.PHONY: help quick fetched miniature miniature-full smoke data test bench-engine table6 regress regress-quick regress-accept regress-power lint format lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list every target
@@ -56,6 +56,12 @@ data: .venv/installed  ## fetch and prepare one data set: make data DATASET=koda
 
 test: .venv/installed-dev  ## the whole test suite
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+table6: .venv/installed  ## rates of the exact coder and of codecs: MNIST (10,000 digits), Kodak; half an hour [MIRROR=folder]
+	@test -n "$(MIRROR)" || { echo "error: name the folder of mirrored data: make table6 MIRROR=folder" >&2; exit 2; }
+	@$(BIN)/python benchmarks/coder.py mnist --mirror "$(MIRROR)"
+	@$(BIN)/python benchmarks/coder.py kodak --mirror "$(MIRROR)"
+	@$(BIN)/python benchmarks/coder.py native --mirror "$(MIRROR)"
 
 bench-engine: .venv/installed  ## ladder of speed-ups over the published loop; half an hour (FULL=1 adds GPU cases)
 	@$(BIN)/python benchmarks/bench_engine.py $(ARGS)

@@ -424,7 +424,7 @@ def compare(
     files: Annotated[list[Path], typer.Argument(help="Images or sounds.")],
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
 ) -> None:
-    """Put usual lossless codecs beside the model of each file (same name, .linr).
+    """Put usual lossless codecs beside the model of each file (same name, .linr or .lic).
 
     Example: lossless-inr compare photo.png
     """

@@ -20,6 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bars
 
 from lossless_inr.codecs import image_codecs, sound_codecs, zlib_size, zstd_size
+from lossless_inr.coder.container import unpack
 from lossless_inr.errors import UserError
 from lossless_inr.files import refusal
 from lossless_inr.models import files
@@ -380,22 +381,29 @@ def info(path: Path) -> dict:
 
 
 def compare(paths: list[Path]) -> list[dict]:
-    """Usual codecs, and the model beside each file if it is there: bits a sample, seconds."""
+    """Usual codecs, and the files beside each (same name, .linr or .lic): bits a sample, seconds.
+
+    A model or a compressed file is listed only if it decodes to every sample of the file.
+    """
     rows = []
     for path in paths:
         given = files.read_source(path)
+
+        def add(coder, size, seconds, given=given, name=path.name):
+            rows.append(
+                {
+                    "file": name,
+                    "coder": coder,
+                    "bits_per_sample": 8 * size / given.samples.size,
+                    "times_the_raw_samples": size / given.raw_bytes,
+                    "seconds": seconds,
+                }
+            )
+
         for name, encode in codecs(given).items():
             begun = time.perf_counter()
             size = encode()
-            rows.append(
-                {
-                    "file": path.name,
-                    "coder": name,
-                    "bits_per_sample": 8 * size / given.samples.size,
-                    "times_the_raw_samples": size / given.raw_bytes,
-                    "seconds": time.perf_counter() - begun,
-                }
-            )
+            add(name, size, time.perf_counter() - begun)
         beside = path.with_suffix(".linr")
         if beside.is_file():
             begun = time.perf_counter()
@@ -403,13 +411,16 @@ def compare(paths: list[Path]) -> list[dict]:
             decoded = model.decode()
             seconds = time.perf_counter() - begun
             if np.array_equal(files.words(decoded), given.samples):
-                rows.append(
-                    {
-                        "file": path.name,
-                        "coder": "INR (seconds: decoding)",
-                        "bits_per_sample": 8 * model.weight_bytes / given.samples.size,
-                        "times_the_raw_samples": model.weight_bytes / model.raw_bytes,
-                        "seconds": seconds,
-                    }
-                )
+                add("INR (seconds: decoding)", model.weight_bytes, seconds)
+        beside = path.with_suffix(".lic")
+        if beside.is_file():
+            begun = time.perf_counter()
+            content = beside.read_bytes()
+            try:
+                decoded, _ = unpack(content)
+            except UserError as error:
+                raise UserError(f"{beside}: {error}") from None
+            seconds = time.perf_counter() - begun
+            if np.array_equal(decoded, given.samples[None]):
+                add("exact coder (seconds: decoding)", len(content), seconds)
     return rows
