@@ -1,6 +1,7 @@
 """The exact coder: streams, integers, files, and what is no file."""
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -336,12 +337,15 @@ def test_sounds_and_floats_are_refused(tmp_path):
 
 
 def test_the_commands_from_file_to_file(tmp_path):
-    Image.fromarray(smooth((1, 20, 30, 3), 8)[0]).save(tmp_path / "a.png")
+    a, b, file = (str(tmp_path / name) for name in ("a.png", "b.png", "a.lic"))
+    Image.fromarray(smooth((1, 20, 30, 3), 8)[0]).save(a)
     runner = CliRunner()
-    done = runner.invoke(app, ["compress", str(tmp_path / "a.png"), "-o", str(tmp_path / "a.lic")])
+    done = runner.invoke(app, ["compress", a, "-o", file])
     assert done.exit_code == 0 and "decoded exactly" in done.output
-    done = runner.invoke(
-        app, ["decompress", str(tmp_path / "a.lic"), "-o", str(tmp_path / "b.png")]
-    )
+    done = runner.invoke(app, ["decompress", file, "-o", b])
     assert done.exit_code == 0 and "30x20x3, 8 bit, exact" in done.output
-    assert np.array_equal(Image.open(tmp_path / "a.png"), Image.open(tmp_path / "b.png"))
+    assert np.array_equal(Image.open(a), Image.open(b))
+    done = runner.invoke(app, ["compare", "--json", a])
+    (row,) = [one for one in json.loads(done.output) if one["coder"].startswith("exact coder")]
+    size = (tmp_path / "a.lic").stat().st_size
+    assert row["bits_per_sample"] == 8 * size / 1800 and row["times_the_raw_samples"] == size / 1800
