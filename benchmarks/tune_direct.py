@@ -49,7 +49,7 @@ def search() -> None:
     catalog = Catalog(ROOT / "config/datasets.tsv", ROOT)
     signals = [catalog.prepare(name) for name in SIGNALS]
     rows = pd.read_csv(TABLE).to_dict("records") if TABLE.exists() else []
-    pending = [(network, rate) for network in registry.names("network") for rate in RATES]
+    pending = [(network, rate) for network in registry.every("network") for rate in RATES]
     while pending:
         for network, rate in pending:
             for decay in DECAYS:

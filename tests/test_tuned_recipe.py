@@ -27,7 +27,7 @@ def test_tuned_rates_are_the_best_of_the_search_table(search, root):
 def test_the_search_covers_its_declared_grid_and_no_best_rate_lies_at_its_end(search):
     table = pd.read_csv(search.TABLE)
     best = search.choose(table)
-    for network in registry.names("network"):
+    for network in registry.every("network"):
         rows = table[table.network == network]
         tried = set(zip(rows.rate, rows.decay, rows.signal, strict=True))
         grid = {(r, d, s) for r in search.RATES for d in search.DECAYS for s in search.SIGNALS}
