@@ -14,6 +14,8 @@ from lossless_inr.report.formats import image_uri
 from lossless_inr.report.labels import KIND_TITLES, method_name
 from lossless_inr.report.planned import ROW, Planned
 
+# Its printed rows are of networks, not of a data set.
+PRECISION_TABLE = "table4"
 # A drawing with more strokes than this weighs less as PNG.
 LARGEST_SVG = 400_000
 # Rows of a figure's data up to which they are shown; more are curves, and in the file only.
@@ -107,6 +109,7 @@ def table_page(
         "codes": codes,
         "code_ratios": code_ratios(codes),
         "precision": precision_rows(table),
+        "precision_printed": published[name] if name == PRECISION_TABLE else {},
     }
 
 
