@@ -20,7 +20,6 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 import pandas as pd
-import tifffile
 from PIL import Image
 
 from lossless_inr.coder import codec
@@ -49,7 +48,7 @@ def codecs() -> dict:
             lossless=True,
             level=100,
         ),
-        "TIFF, LZW and predictor (OpenCV's default)": tiff,
+        "TIFF, LZW and predictor (Pillow)": tiff,
         "JPEG 2000, box (Pillow)": jp2,
         "JPEG-LS": imagecodecs.jpegls_encode,
         "JPEG 2000 codestream": lambda x: imagecodecs.jpeg2k_encode(
@@ -60,9 +59,10 @@ def codecs() -> dict:
 
 
 def tiff(samples: np.ndarray) -> bytes:
-    """As tifffile writes it."""
+    """As Pillow writes it, through libtiff; OpenCV's files are larger by 0.3 bits a pixel."""
     file = io.BytesIO()
-    tifffile.imwrite(file, samples, compression="lzw", predictor=True, metadata=None)
+    tags = {317: 2}  # Predictor: horizontal differences
+    Image.fromarray(samples).save(file, "TIFF", compression="tiff_lzw", tiffinfo=tags)
     return file.getvalue()
 
 

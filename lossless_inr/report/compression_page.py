@@ -14,7 +14,7 @@ PRINTED = {
     "PNG, level 1, RLE (OpenCV's default)": "png",
     "WebP lossless, level 100": "webp",
     "JPEG 2000, box (Pillow)": "jpeg2000",
-    "TIFF, LZW and predictor (OpenCV's default)": "tiff",
+    "TIFF, LZW and predictor (Pillow)": "tiff",
     "ours, digits": "recombiner+bitplane",
 }
 
