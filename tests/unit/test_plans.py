@@ -111,7 +111,8 @@ def test_a_set_whose_names_are_not_here_is_left_out_and_told(folder, caplog):
     assert "make data DATASET=fivek" in caplog.text
 
 
-def test_the_first_signal_whose_file_is_here_is_taken(folder):
+def test_the_first_signal_whose_file_is_here_is_taken(folder, monkeypatch):
+    monkeypatch.delenv("LOSSLESS_INR_MIRROR", raising=False)  # of whoever runs the tests
     names = "kodak/8x8/kodim05 | skimage/8x8/coffee"
     experiments = {"table": table({"signals": names}), "fig": figure(signals=names)}
     assert plan_of(folder, **experiments).all_fits[0].signal == "skimage/8x8/coffee"

@@ -78,7 +78,8 @@ def test_a_wrong_extension_is_refused_with_its_place(folder, experiment, words):
 # --- what is not always there -------------------------------------------------------------
 
 
-def test_an_optional_signal_is_left_out_where_its_file_is_not_here(folder):
+def test_an_optional_signal_is_left_out_where_its_file_is_not_here(folder, monkeypatch):
+    monkeypatch.delenv("LOSSLESS_INR_MIRROR", raising=False)  # of whoever runs the tests
     experiment = table({"signals": ["skimage/8x8/coffee", "kodak/8x8/kodim05 | nothing"]})
     assert [f.signal for f in plan_of(folder, table=experiment).all_fits] == ["skimage/8x8/coffee"]
     (folder / "data/raw/kodak").mkdir(parents=True)
