@@ -50,6 +50,8 @@ def codecs() -> dict:
         ),
         "TIFF, LZW and predictor (Pillow)": tiff,
         "JPEG 2000, box (Pillow)": jp2,
+        "raw samples, zstd 22": lambda x: imagecodecs.zstd_encode(x.tobytes(), level=22),
+        "raw samples, brotli 11": lambda x: imagecodecs.brotli_encode(x.tobytes(), level=11),
         "JPEG-LS": imagecodecs.jpegls_encode,
         "JPEG 2000 codestream": lambda x: imagecodecs.jpeg2k_encode(
             x, level=0, reversible=True, codecformat="j2k"
