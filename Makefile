@@ -10,7 +10,7 @@ ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_ARGS)
 
-.PHONY: help quick fetched miniature miniature-full smoke data test bench-engine table6 regress regress-quick regress-accept regress-power lint format lock clean
+.PHONY: help quick fetched miniature miniature-full smoke data test table6 bench-engine regress regress-quick regress-accept regress-power lint format lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list every target
