@@ -210,6 +210,10 @@ def test_words_must_all_come_back_verified():
     sound = fit(**head, code="offset")
     found = v.sounds_reach_zero(table(sound, sound | {"signal": "set/64/b"}))
     assert found.result == v.HOLDS and "2 of 2 fits, 2 verified" in found.why
+    stopped = censored(**head, code="offset", signal="set/64/c", budget=119)
+    found = v.sounds_reach_zero(table(sound, stopped))  # the recipe decays over 120 updates
+    assert found.result == v.HOLDS and "1 of 1 fits" in found.why
+    assert v.sounds_reach_zero(table(sound, stopped | {"budget": 120})).result == v.OPEN
     lost = censored(**head, code="offset", signal="set/64/c")
     values = direct(kind="audio", bits=16, code="offset")
     found = v.sounds_reach_zero(table(sound, lost, values))
