@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from lossless_inr.analysis.codes import code_ratios, code_rows
-from lossless_inr.analysis.precision import precision_rows
+from lossless_inr.analysis.precision import PrecisionRow, precision_rows
 from lossless_inr.analysis.printed import printed_cells
 from lossless_inr.experiments.tables import summary_table
 from lossless_inr.report.formats import image_uri
@@ -108,9 +108,15 @@ def table_page(
         "sections": kind_sections(name, table, experiment, published, planned),
         "codes": codes,
         "code_ratios": code_ratios(codes),
-        "precision": precision_rows(table),
+        "precision": _named_precision(table),
         "precision_printed": published[name] if name == PRECISION_TABLE else {},
     }
+
+
+def _named_precision(table: pd.DataFrame) -> list[tuple[str, PrecisionRow]]:
+    """Rows of precision under the names that methods have in the table."""
+    names = {row["method"]: method_name(row) for _, row in table.iterrows()}
+    return [(names[row.method], row) for row in precision_rows(table)]
 
 
 def figure_page(name: str, experiment: dict, results: Path, planned: Planned) -> dict:
