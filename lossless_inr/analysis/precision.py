@@ -17,7 +17,17 @@ from lossless_inr.experiments.tables import iterations_text
 TERNARY = 1.58  # `networks._lowbit.TERNARY`; this module imports no torch
 # What the paper counts a ternary product as.
 PRINTED_WEIGHT_BITS, PRINTED_ACTIVATION_BITS = 1, 8
-METHOD = ["shape", "bits", "method", "recipe", "budget", "width", "hidden_layers", "weight_bits"]
+METHOD = [
+    "shape",
+    "bits",
+    "method",
+    "variant",
+    "recipe",
+    "budget",
+    "width",
+    "hidden_layers",
+    "weight_bits",
+]
 
 
 @dataclass(frozen=True)
@@ -26,7 +36,7 @@ class PrecisionRow:
 
     Attributes
     ----------
-    method, recipe, shape : str
+    method, variant, recipe, shape : str
     bits, budget, width, hidden_layers : int
     weight_bits : float
         1.58 for ternary weights, 32 for float32.
@@ -46,6 +56,7 @@ class PrecisionRow:
     """
 
     method: str
+    variant: str
     recipe: str
     shape: str
     bits: int

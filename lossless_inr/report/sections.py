@@ -115,8 +115,8 @@ def table_page(
 
 def _named_precision(table: pd.DataFrame) -> list[tuple[str, PrecisionRow]]:
     """Rows of precision under the names that methods have in the table."""
-    names = {row["method"]: method_name(row) for _, row in table.iterrows()}
-    return [(names[row.method], row) for row in precision_rows(table)]
+    names = {(row["method"], row["variant"]): method_name(row) for _, row in table.iterrows()}
+    return [(names[row.method, row.variant], row) for row in precision_rows(table)]
 
 
 def figure_page(name: str, experiment: dict, results: Path, planned: Planned) -> dict:

@@ -13,7 +13,8 @@ MACS = 16 * 205_056
 
 def row(**changes):
     return {
-        "shape": "128x128x3", "bits": 16, "method": "ternary+digits", "recipe": "ternary",
+        "shape": "128x128x3", "bits": 16, "method": "ternary+digits", "variant": "",
+        "recipe": "ternary",
         "budget": 200_000, "width": 256, "hidden_layers": 3, "weight_bits": 1.58,
         "activation_bits": 16.0, "weight_bytes": 656_544, "samples": 128 * 128 * 3,
         "macs_per_row": MACS, "rows": 128 * 128, "status": "lossless", "verified": True,
@@ -46,6 +47,11 @@ def test_fits_of_a_method_are_one_row_and_what_failed_is_not_hidden():
     (found,) = rows(row(), lost)
     assert (found.fits, found.lossless, found.ber) == (2, 1, 0.1)
     assert "1 of 2" in found.iterations
+
+
+def test_variants_of_a_method_are_rows_of_their_own():
+    three = row(variant="weight_bits=3", weight_bits=3.0, iterations=9)
+    assert [one.variant for one in rows(row(), three)] == ["", "weight_bits=3"]
 
 
 def test_tables_of_float32_weights_have_no_such_part():
