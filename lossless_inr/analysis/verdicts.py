@@ -328,6 +328,7 @@ def periodic_collapses(fits: pd.DataFrame) -> Verdict:
     # Each with the recipe that suits it.
     sines = _of(fits, network="low_bit_siren", recipe="fast")
     chosen = pd.concat([_of(fits, network="ternary", recipe="fast-ternary"), sines])
+    chosen = chosen[chosen.signal.isin(sines.signal)]
     low = chosen[chosen.weight_bits == chosen.weight_bits.min()]
     sine, other = _of(low, network="low_bit_siren"), _of(low, network="ternary")
     if sine.empty or other.empty:
