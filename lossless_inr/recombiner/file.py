@@ -74,7 +74,7 @@ def write(prior: Prior, indices: np.ndarray, samples: np.ndarray) -> tuple[bytes
     if prior.shared.form == "planes":
         bits = planes(torch.from_numpy(samples)).numpy().astype(np.int32).ravel()
         coder = constriction.stream.queue.RangeEncoder()
-        coder.encode(bits, constriction.stream.model.Bernoulli(), _chances(found))
+        coder.encode(bits, constriction.stream.model.Bernoulli(perfect=False), _chances(found))
         residual, final = coder.get_compressed().astype("<u4").tobytes(), samples
     head = HEAD.pack(MAGIC, prior.digest, zlib.crc32(final.tobytes()), len(indices))
     return head + indices.astype("<u2").tobytes() + residual, plain
@@ -102,7 +102,7 @@ def read(prior: Prior, content: bytes) -> np.ndarray:
         chances = _chances(found)
         coder = constriction.stream.queue.RangeDecoder(words)
         try:
-            bits = coder.decode(constriction.stream.model.Bernoulli(), chances)
+            bits = coder.decode(constriction.stream.model.Bernoulli(perfect=False), chances)
         except (AssertionError, ValueError):
             raise UserError("the file is damaged: its residual does not decode") from None
         samples = np.packbits(bits.reshape(-1, 8).astype(bool), axis=1)[:, 0]
