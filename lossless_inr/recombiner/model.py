@@ -1,14 +1,14 @@
 """The network: Fourier features and a latent map through a sine MLP whose weights are a sample.
 
 Each image has `parameters` numbers h: those of the layers, mapped to weights by a matrix per layer
-(w = h A, A = I + U V), and those of a latent map of 2x2, which a small network of convolutions raises to 32x32.
-The matrices and the convolutions are shared by all images.
+(w = h A, A = I + U V), and those of a latent map of 2x2, which a small network of convolutions
+raises to 32x32. The matrices and the convolutions are shared by all images.
 
 Choices: A of rank 64 beside the identity where the paper's is full, so that a prior is a file below
 2 MB (a full A was stable only at a rate thirty times smaller, and behind: squared error 14.3 to 8.3
 after 400 steps on 256 digits); 32 latent channels where the paper has 128 (this is a miniature of
-28x28 images); highest Fourier frequency 32 instead of 1,024, as no image is wider; sine with the factor 30 taken into the
-weights, so that they are of order 1 and one rate suits all.
+28x28 images); highest Fourier frequency 32 instead of 1,024, as no image is wider; sine with the
+factor 30 taken into the weights, so that they are of order 1 and one rate suits all.
 """
 
 from __future__ import annotations
