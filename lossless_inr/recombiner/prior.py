@@ -48,13 +48,17 @@ class Prior:
         return total.digest()[:8]
 
     def save(self, path) -> None:
-        """Write all to one file (npz, no pickle)."""
-        named = {f"shared.{k}": v.numpy() for k, v in self.shared.state_dict().items()}
+        """Write all to one file (npz of half-precision numbers, no pickle)."""
+
+        def half(tensor: Tensor) -> np.ndarray:
+            return tensor.half().numpy()
+
+        named = {f"shared.{k}": half(v) for k, v in self.shared.state_dict().items()}
         content = io.BytesIO()
         np.savez(
             content, form=self.shared.form, size=[self.shared.height, self.shared.width],
-            mean=self.mean.numpy(), deviation=self.deviation.numpy(), blocks=self.blocks.numpy(),
-            beta=self.beta, **named,
+            mean=half(self.mean), deviation=half(self.deviation),
+            blocks=self.blocks.numpy().astype(np.uint16), beta=self.beta, **named,
         )  # fmt: skip
         path.write_bytes(content.getvalue())
 
@@ -64,13 +68,14 @@ class Prior:
         with np.load(path) as found:
             shared = Shared(str(found["form"]), *map(int, found["size"]))
             state = {
-                k.removeprefix("shared."): torch.from_numpy(found[k])
+                k.removeprefix("shared."): torch.from_numpy(found[k]).float()
                 for k in found.files
                 if k.startswith("shared.")
             }
             shared.load_state_dict(state)
-            numbers = [torch.from_numpy(found[k]) for k in ("mean", "deviation", "blocks")]
-            return cls(shared, *numbers, beta=float(found["beta"]))
+            mean, deviation = (torch.from_numpy(found[k]).float() for k in ("mean", "deviation"))
+            blocks = torch.from_numpy(found["blocks"].astype(np.int64))
+            return cls(shared, mean, deviation, blocks, beta=float(found["beta"]))
 
 
 def divergence(mean: Tensor, deviation: Tensor, prior_mean: Tensor, prior_dev: Tensor) -> Tensor:
@@ -167,6 +172,9 @@ def fit_prior(
         each = divergence(mean, log_dev.exp(), prior_mean, prior_dev).mean(0)
         aim = bits if bits is not None else float(each.sum())
         blocks = group(each, math.ceil(aim / BLOCK_BITS), generator)
+        # What is shared has the precision of its file.
+        for number in (prior_mean, prior_dev, *shared.parameters()):
+            number.copy_(number.half())
     return Prior(shared.requires_grad_(False), prior_mean, prior_dev, blocks, beta)
 
 
