@@ -8,3 +8,7 @@ Source: He et al., RECOMBINER (ICLR 2024), from its description; the combination
 one sentence in Han et al. (CVPR 2025), section 5, and what it leaves open is a choice said in
 `model`.
 """
+
+from pathlib import Path
+
+PRIORS = Path(__file__).parent / "priors"

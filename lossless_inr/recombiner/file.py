@@ -1,9 +1,8 @@
 """The bit stream: indices of the blocks and, with bit planes, the residual that makes it exact.
 
-    bytes  0..3    magic b"RCB1"
-           4..11   digest of the shared prior
-           12..15  CRC-32 of the decoded samples
-           16..17  number of blocks
+    bytes  0..1    magic b"R1"
+           2..5    digest of the shared prior, which says how many blocks there are
+           6..9    CRC-32 of the decoded samples
            ...     a 16-bit index for each block, little endian
            ...     the residual (`planes` only): words of constriction's range coder
 
@@ -27,8 +26,8 @@ from lossless_inr.recombiner.model import planes
 from lossless_inr.recombiner.posterior import chosen_numbers
 from lossless_inr.recombiner.prior import Prior
 
-MAGIC = b"RCB1"
-HEAD = struct.Struct("<4s8sIH")
+MAGIC = b"R1"
+HEAD = struct.Struct("<2s4sI")
 
 
 def outputs(prior: Prior, indices: np.ndarray) -> np.ndarray:
@@ -72,11 +71,11 @@ def write(prior: Prior, indices: np.ndarray, samples: np.ndarray) -> tuple[bytes
     residual = b""
     final = plain
     if prior.shared.form == "planes":
-        bits = planes(torch.from_numpy(samples)).numpy().astype(np.int32).ravel()
+        bits = planes(torch.from_numpy(samples.copy())).numpy().astype(np.int32).ravel()
         coder = constriction.stream.queue.RangeEncoder()
         coder.encode(bits, constriction.stream.model.Bernoulli(perfect=False), _chances(found))
         residual, final = coder.get_compressed().astype("<u4").tobytes(), samples
-    head = HEAD.pack(MAGIC, prior.digest, zlib.crc32(final.tobytes()), len(indices))
+    head = HEAD.pack(MAGIC, prior.digest, zlib.crc32(final.tobytes()))
     return head + indices.astype("<u2").tobytes() + residual, plain
 
 
@@ -88,13 +87,14 @@ def read(prior: Prior, content: bytes) -> np.ndarray:
     UserError
         Not such a file, of another prior, cut, or damaged.
     """
-    if len(content) < HEAD.size or content[:4] != MAGIC:
-        raise UserError("not a RECOMBINER file (RCB1)")
-    _, digest, crc, count = HEAD.unpack_from(content)
+    if len(content) < HEAD.size or content[:2] != MAGIC:
+        raise UserError("not a RECOMBINER file (R1)")
+    _, digest, crc = HEAD.unpack_from(content)
+    count = prior.count
     if digest != prior.digest:
         raise UserError("the file was made with another prior: decode it with that one")
     body = content[HEAD.size :]
-    if count != prior.count or len(body) < 2 * count or (len(body) - 2 * count) % 4:
+    if len(body) < 2 * count or (len(body) - 2 * count) % 4:
         raise UserError("the file is cut or damaged: its length is not that of its blocks")
     found = outputs(prior, np.frombuffer(body, "<u2", count))
     if prior.shared.form == "planes":

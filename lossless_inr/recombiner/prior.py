@@ -41,11 +41,11 @@ class Prior:
 
     @property
     def digest(self) -> bytes:
-        """First eight bytes of the SHA-256 of the shared numbers; every file holds them."""
+        """First four bytes of the SHA-256 of the shared numbers; every file holds them."""
         total = hashlib.sha256(self.shared.form.encode())
         for tensor in (self.mean, self.deviation, self.blocks, *self.shared.state_dict().values()):
             total.update(tensor.detach().contiguous().numpy().tobytes())
-        return total.digest()[:8]
+        return total.digest()[:4]
 
     def save(self, path) -> None:
         """Write all to one file (npz of half-precision numbers, no pickle)."""

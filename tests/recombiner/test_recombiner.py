@@ -61,7 +61,7 @@ def test_value_file_is_what_the_network_gives(images):
     prior = fit_prior("value", images[:40], bits=200, steps=20, batch=40)
     indices, _ = encode(prior, images[40:41], steps=10, tune=1)
     content, plain = write(prior, indices[0], images[40].numpy())
-    assert len(content) == 18 + 2 * prior.count
+    assert len(content) == 10 + 2 * prior.count
     assert np.array_equal(read(prior, content), plain)
 
 
