@@ -10,7 +10,7 @@ ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_ARGS)
 
-.PHONY: help quick fetched miniature miniature-full smoke data test table6 bench-engine regress regress-quick regress-accept regress-power lint format lock clean
+.PHONY: help quick fetched miniature miniature-full smoke data test bench-engine regress regress-quick regress-accept regress-power lint format lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list every target
@@ -42,7 +42,7 @@ miniature-full: .venv/installed  ## the same with 3 images and 3 seeds a row, in
 
 # One experiment alone, by the name of its file: make table3 SCALE=miniature
 SCALE ?= miniature
-EXPERIMENTS := $(basename $(notdir $(wildcard config/experiments/*.yaml)))
+EXPERIMENTS := table6 table7 $(basename $(notdir $(wildcard config/experiments/*.yaml)))
 .PHONY: $(EXPERIMENTS)
 $(EXPERIMENTS): .venv/installed
 	@$(if $(MIRROR),LOSSLESS_INR_MIRROR="$(abspath $(MIRROR))") $(BIN)/python -m lossless_inr.cli run --scale $(SCALE) --only $@ -- $(ARGS)
@@ -56,12 +56,6 @@ data: .venv/installed  ## fetch and prepare one data set: make data DATASET=koda
 
 test: .venv/installed-dev  ## the whole test suite
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
-
-table6: .venv/installed  ## rates of the exact coder and of codecs: MNIST (10,000 digits), Kodak; half an hour [MIRROR=folder]
-	@test -n "$(MIRROR)" || { echo "error: name the folder of mirrored data: make table6 MIRROR=folder" >&2; exit 2; }
-	@$(BIN)/python benchmarks/coder.py mnist --mirror "$(MIRROR)"
-	@$(BIN)/python benchmarks/coder.py kodak --mirror "$(MIRROR)"
-	@$(BIN)/python benchmarks/coder.py native --mirror "$(MIRROR)"
 
 bench-engine: .venv/installed  ## ladder of speed-ups over the published loop; half an hour (FULL=1 adds GPU cases)
 	@$(BIN)/python benchmarks/bench_engine.py $(ARGS)

@@ -61,7 +61,7 @@ def run(
         str, typer.Option(help="smoke, quick, fetched, miniature, miniature-full or paper.")
     ] = "",
     only: Annotated[
-        list[str] | None, typer.Option(help="An experiment, e.g. table3; repeat for more.")
+        list[str] | None, typer.Option(help="A table or figure, e.g. table3; repeat for more.")
     ] = None,
     partial: Annotated[
         bool, typer.Option("--partial", help="Only show the fits that are finished.")
@@ -85,8 +85,15 @@ def run(
     """
     if not Path("Snakefile").is_file():
         raise UserError("no Snakefile here; run this in the project's top folder")
+    from lossless_inr.compression.settings import TABLES, load_settings
+
+    # Tables of compression have no fits: they are no experiments, but are asked for like these.
+    compress = [name for name in TABLES if name in (only or [])]
+    only = [name for name in only or [] if name not in TABLES]
     changes = ({"scale": scale} if scale else {}) | ({"only": only} if only else {})
     plan = _load_plan(changes | ({"partial": True} if partial else {}), configfile)
+    if compress:
+        load_settings().at(plan.scale)
     if hours is not None:
         typer.echo(_pieces(plan, hours))
     from filelock import FileLock, Timeout
@@ -103,6 +110,7 @@ def run(
             command = [sys.executable, "-m", "snakemake", "--configfile", str(configfile)]
             command += ["--config", f"scale={plan.scale}"]
             command += [f"only={json.dumps(only)}"] if only else []
+            command += [f"compress={json.dumps(compress)}"] if compress else []
             command += ["partial=True"] if partial else []
             locks = Path(".snakemake/locks")
             if locks.is_dir() and any(locks.iterdir()):
@@ -126,9 +134,11 @@ def run(
             "error: the run did not finish; see above, then run the same command again", err=True
         )
         raise typer.Exit(code if 0 < code < 126 else 1)
-    report = Path("reports") / plan.scale / "report.html"
-    if report.is_file():
-        typer.echo(f"\nReport: {report}")
+    names = (["report"] if only or not compress else []) + (["compression"] if compress else [])
+    for name in names:
+        report = Path("reports") / plan.scale / f"{name}.html"
+        if report.is_file():
+            typer.echo(f"\nReport: {report}")
 
 
 def _unfinished(plan) -> list:

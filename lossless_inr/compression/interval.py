@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-
-RESAMPLES = 2000
+from scipy.stats import bootstrap
 
 
 def interval(rates: np.ndarray) -> tuple[float, float]:
@@ -23,8 +22,9 @@ def interval(rates: np.ndarray) -> tuple[float, float]:
     """
     if len(rates) < 2:
         return math.nan, math.nan
-    generator, means = np.random.default_rng(0), []
-    for _ in range(RESAMPLES):
-        means.append(rates[generator.integers(len(rates), size=len(rates))].mean())
-    low, high = np.quantile(means, [0.025, 0.975])
+    found = bootstrap(
+        (rates,), np.mean, n_resamples=2000, batch=100, method="percentile",
+        rng=np.random.default_rng(0),
+    )  # fmt: skip
+    low, high = found.confidence_interval
     return float(low), float(high)

@@ -8,7 +8,10 @@ decoded again; `exact` counts those that came back sample for sample.
 from __future__ import annotations
 
 import math
+import multiprocessing
+import resource
 import time
+from collections.abc import Callable
 from importlib.metadata import version
 
 import numpy as np
@@ -18,13 +21,20 @@ from lossless_inr.coder import codec
 from lossless_inr.coder.command import WIDTH, best_shipped
 from lossless_inr.coder.container import OWN, channel_order, pack, shipped, unpack
 from lossless_inr.coder.context import Sight
-from lossless_inr.coder.network import IntegerNetwork
 from lossless_inr.coder.training import train
+from lossless_inr.compression.images import seen
 from lossless_inr.compression.interval import interval
 from lossless_inr.errors import UserError
 
-# Images that are coded side by side; whole files are made of so many of them, to be sure of heads.
-CHUNK, WHOLE = 1000, 20
+# Images that are coded side by side in one stream.
+CHUNK = 1000
+
+
+COLUMNS = (
+    "coder", "images", "file", "low", "high", "payload", "together", "how", "exact",
+    "together_exact", "seen", "network_bytes", "library", "settings", "encode_ms", "decode_ms",
+    "together_encode_ms", "together_decode_ms", "peak_mib",
+)  # fmt: skip
 
 
 def _row(coder: str, files: np.ndarray, payload: np.ndarray, pixels: np.ndarray, **more) -> dict:
@@ -32,6 +42,33 @@ def _row(coder: str, files: np.ndarray, payload: np.ndarray, pixels: np.ndarray,
     low, high = interval(rates)
     facts = {"coder": coder, "images": len(files), "file": rates.mean(), "low": low, "high": high}
     return facts | {"payload": (8 * payload / pixels).mean()} | more
+
+
+def _apart(work: Callable[[], list[dict]]) -> list[dict]:
+    """Rows that a process of its own makes, and the most memory that it had (MiB)."""
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+
+    def run() -> None:
+        try:
+            rows = work()
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            sender.send([row | {"peak_mib": peak} for row in rows])
+        except BaseException as error:
+            sender.send(error)
+
+    process = context.Process(target=run)
+    process.start()
+    sender.close()
+    try:
+        found = receiver.recv()
+    except EOFError:
+        raise UserError("a process was killed, probably for memory; run again") from None
+    finally:
+        process.join()
+    if isinstance(found, BaseException):
+        raise found
+    return found
 
 
 def _pixels(signals: list[np.ndarray]) -> np.ndarray:
@@ -50,23 +87,24 @@ def codec_rows(rows: list[Row], signals: list[np.ndarray], bits: int, tell=print
     tell : callable
         Gets a line for each codec.
     """
-    pixels = _pixels(signals)
     found = [{"coder": "zero-order entropy", "images": len(signals), "file": entropy(signals)}]
     for row in rows:
         if not all(row.takes(one.shape, bits) for one in signals):
             continue
-        size = sizes(row, signals, bits)
-        found.append(
-            _row(
-                row.name, size.files, size.payload, pixels,
-                together=8 * size.together / pixels.sum(), how=size.how,
-                exact=size.exact, together_exact=size.together_exact,
-                library=f"{row.library} {row.version}", settings=row.settings,
-                encode_ms=1000 * size.encode_seconds, decode_ms=1000 * size.decode_seconds,
-            )
-        )  # fmt: skip
-        tell(f"{row.name}: {found[-1]['file']:.3f} bits per pixel, {size.exact} exact")
+        found += _apart(lambda row=row: [_codec_row(row, signals, bits)])
+        tell(f"{row.name}: {found[-1]['file']:.3f} bits per pixel, {found[-1]['exact']} exact")
     return found
+
+
+def _codec_row(row: Row, signals: list[np.ndarray], bits: int) -> dict:
+    size, pixels = sizes(row, signals, bits), _pixels(signals)
+    return _row(
+        row.name, size.files, size.payload, pixels,
+        together=8 * size.together / pixels.sum(), how=size.how,
+        exact=size.exact, together_exact=size.together_exact,
+        library=f"{row.library} {row.version}", settings=row.settings,
+        encode_ms=1000 * size.encode_seconds, decode_ms=1000 * size.decode_seconds,
+    )  # fmt: skip
 
 
 def entropy(signals: list[np.ndarray]) -> float:
@@ -77,84 +115,106 @@ def entropy(signals: list[np.ndarray]) -> float:
 
 
 def shared_row(name: str, signals: list[np.ndarray], bits: int) -> dict:
-    """The exact coder with a network that comes with the package and is in no file.
+    """The exact coder with a network that comes with the package, measured in its own process.
 
-    All images of a chunk are coded side by side, each to a stream of its own; the lengths of files
-    are those streams and the head, which some files made in full confirm.
+    Raises
+    ------
+    UserError
+        If there is no such network, or it is for other samples.
     """
+    return _apart(lambda: [_shared_row(name, signals, bits)])[0]
+
+
+def _shared_row(name: str, signals: list[np.ndarray], bits: int) -> dict:
     if name not in shipped():
         raise UserError(f"no network '{name}' comes with the coder; it has: {', '.join(shipped())}")
     network, samples = shipped()[name], np.stack(signals)
-    shape, channels = samples.shape[1:3], samples.shape[3]
+    channels = samples.shape[3]
     if (network.bits, network.channels) != (bits, channels):
-        raise UserError(f"the network '{name}' is for {network.bits} bits, {network.channels} "
-                        f"channels, not {bits} and {channels}")  # fmt: skip
-    ordered = samples[..., channel_order(channels)]
-    streams, exact, together_exact, together = [], 0, True, 0
-    encoding = decoding = 0.0
+        raise UserError(
+            f"the network '{name}' is for {network.bits} bits, {network.channels} channels, "
+            f"not {bits} and {channels}"
+        )
+    files, payload, exact, clock = [], [], 0, _Clock()
+    for image in samples:
+        content, parts = clock.encode(
+            lambda image=image: pack(image[None], bits, network, own=False)
+        )
+        back, _ = clock.decode(lambda content=content: unpack(content))
+        exact += int(np.array_equal(back[0], image))
+        files.append(len(content))
+        payload.append(parts.stream)
+    # Side by side in one stream of a chunk: what a collection costs.
+    together, together_exact, many = 0, True, _Clock()
     for begin in range(0, len(samples), CHUNK):
-        chunk = ordered[begin : begin + CHUNK]
-        clock = time.perf_counter()
-        coded = codec.encode_apart(list(chunk[:, None]), network)
-        encoding += time.perf_counter() - clock
-        clock = time.perf_counter()
-        back = codec.decode_apart(coded, (1, *shape, channels), network)
-        decoding += time.perf_counter() - clock
-        exact += sum(np.array_equal(one[0], image) for one, image in zip(back, chunk, strict=True))
-        streams += [len(stream) for stream in coded]
-        one = codec.encode(chunk, network)
-        together += len(one)
-        together_exact &= np.array_equal(codec.decode(one, chunk.shape, network), chunk)
-    heads = set()
-    for image, stream in zip(samples[:WHOLE], streams, strict=False):
-        content, _ = pack(image[None], bits, network, own=False)
-        back, _ = unpack(content)
-        if not np.array_equal(back[0], image):
-            raise AssertionError("a file of the exact coder did not decode to its image")
-        heads.add(len(content) - stream)
-    if len(heads) != 1:
-        raise AssertionError(f"files differ from their streams by {sorted(heads)} bytes")
+        chunk = samples[begin : begin + CHUNK]
+        content, _ = many.encode(lambda chunk=chunk: pack(chunk, bits, network, own=False))
+        back, _ = many.decode(lambda content=content: unpack(content))
+        together += len(content)
+        together_exact &= np.array_equal(back, chunk)
     n, pixels = len(samples), _pixels(signals)
     return _row(
-        f"ours, {name}", np.array(streams) + heads.pop(), np.array(streams), pixels,
+        f"ours, {name}", np.array(files), np.array(payload), pixels,
         together=8 * together / pixels.sum(), how=f"{math.ceil(n / CHUNK)} streams", exact=exact,
-        together_exact=bool(together_exact), network_bytes=len(network.to_bytes()),
-        library=f"lossless-inr {version('lossless-inr')}", settings="shared network, not in files",
-        encode_ms=1000 * encoding / n, decode_ms=1000 * decoding / n,
+        together_exact=bool(together_exact), seen=seen(signals),
+        network_bytes=len(network.to_bytes()), library=f"lossless-inr {version('lossless-inr')}",
+        settings="shared network, not in the files", encode_ms=1000 * clock.encoding / n,
+        decode_ms=1000 * clock.decoding / n, together_encode_ms=1000 * many.encoding / n,
+        together_decode_ms=1000 * many.decoding / n,
     )  # fmt: skip
 
 
-def own_row(image: np.ndarray, bits: int, updates: int, progress=lambda update, rate: None) -> dict:
-    """One image with a network of its own, which its file holds."""
+class _Clock:
+    """Seconds spent in encoding and in decoding."""
+
+    def __init__(self):
+        self.encoding = self.decoding = 0.0
+
+    def encode(self, work):
+        begin = time.perf_counter()
+        try:
+            return work()
+        finally:
+            self.encoding += time.perf_counter() - begin
+
+    def decode(self, work):
+        begin = time.perf_counter()
+        try:
+            return work()
+        finally:
+            self.decoding += time.perf_counter() - begin
+
+
+def own_rows(
+    image: np.ndarray, bits: int, updates: int, progress=lambda update, rate: None
+) -> list[dict]:
+    """One image with a network of its own, which its file holds; and its control.
+
+    The control is what the best shared network would take by its probabilities.
+    """
+    return _apart(lambda: _own_rows(image, bits, updates, progress))
+
+
+def _own_rows(image: np.ndarray, bits: int, updates: int, progress) -> list[dict]:
     samples = image[None][..., channel_order(image.shape[-1])]
-    begin = time.perf_counter()
+    begin, clock = time.perf_counter(), _Clock()
     start = best_shipped(samples, bits)
     network = train(
         samples, bits, start.sight if start else Sight(), width=WIDTH, updates=updates,
         start=start, progress=progress,
     )  # fmt: skip
     trained = time.perf_counter() - begin
-    begin = time.perf_counter()
-    content, parts = pack(image[None], bits, network, own=True)
-    encoded = time.perf_counter() - begin
-    begin = time.perf_counter()
-    back, _ = unpack(content)
+    content, parts = clock.encode(lambda: pack(image[None], bits, network, own=True))
+    back, _ = clock.decode(lambda: unpack(content))
     pixels = image.shape[0] * image.shape[1]
-    return {
+    own = {
         "coder": "ours, a network of its own", "images": 1, "file": 8 * len(content) / pixels,
         "payload": 8 * parts.stream / pixels, "network_bytes": parts.network,
         "kept": bool(content[4] == OWN), "exact": int(np.array_equal(back[0], image)),
-        "library": f"lossless-inr {version('lossless-inr')}",
-        "settings": f"{updates} updates", "train_s": trained, "encode_ms": 1000 * encoded,
-        "decode_ms": 1000 * (time.perf_counter() - begin),
+        "library": f"lossless-inr {version('lossless-inr')}", "settings": f"{updates} updates",
+        "train_s": trained, "encode_ms": 1000 * clock.encoding, "decode_ms": 1000 * clock.decoding,
     }  # fmt: skip
-
-
-def shared_cost(image: np.ndarray, bits: int) -> dict | None:
-    """What the best shared network would take, by its probabilities; the control of `own_row`."""
-    samples = image[None][..., channel_order(image.shape[-1])]
-    network: IntegerNetwork | None = best_shipped(samples, bits)
-    if network is None:
-        return None
-    rate = codec.cost(samples, network) / (image.shape[0] * image.shape[1])
-    return {"coder": "ours, the shared network (its cost)", "images": 1, "file": rate}
+    if start is None:
+        return [own]
+    rate = codec.cost(samples, start) / pixels
+    return [own, {"coder": "ours, the shared network (its cost)", "images": 1, "file": rate}]

@@ -32,9 +32,10 @@ class SharedSet(Strict):
 
 
 class SoundSet(Strict):
-    """Sounds, by FLAC."""
+    """Sounds, by FLAC; `at_hand` as for images."""
 
     signals: Names
+    at_hand: bool = False
 
 
 class OwnNetworks(Strict):
@@ -48,7 +49,8 @@ class Recombined(Strict):
     """Images that RECOMBINER compresses with priors of `recombiner/priors`.
 
     `images` of them are drawn without replacement (seed 0), in parts that run side by side.
-    `updates` come before the first block of an image, `tune` after each.
+    `updates` come before the first block of an image, `tune` after each. Networks `beside` are
+    those of the exact coder, on the same images.
     """
 
     signals: Names
@@ -57,6 +59,7 @@ class Recombined(Strict):
     part: Annotated[int, Field(ge=1)]
     updates: Annotated[int, Field(ge=1)]
     tune: Annotated[int, Field(ge=1)]
+    beside: list[str] = []
     printed: str | None = None
 
     @property

@@ -79,6 +79,11 @@ def verdicts6(table: pd.DataFrame, published: dict, printed: dict[str, str | Non
             right, files = int(exact.exact.sum()), int(exact.images.sum())
             claim = f"Every file of the exact coder decodes exactly ({name})"
             found.append(_verdict(claim, right == files, f"{right:,} of {files:,} files"))
+        if OURS in rates.index:
+            known = int(part.set_index("coder").seen[OURS])
+            claim = f"No image is one that the network of digits was trained on ({name})"
+            reason = f"{known} of {int(part.images.max()):,} by SHA-256 of their samples"
+            found.append(_verdict(claim, not known, reason))
         if OURS in rates.index and BLIND in rates.index:
             share = 1 - rates[OURS] / rates[BLIND]
             reason = f"{rates[OURS]:.3f} bits per pixel, {rates[BLIND]:.3f} without coordinates"
@@ -182,6 +187,19 @@ def _without_residual(part: pd.DataFrame, row: dict) -> dict:
     return row | own | quality
 
 
+def beside7(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the exact coder as rows of Table 7: no network of the image's own is in its files."""
+    return pd.DataFrame(
+        {
+            "set": rows.set, "variant": "", "title": rows.coder, "images": rows.images,
+            "file": rows.file, "low": rows.low, "high": rows.high, "residual": rows.payload,
+            "exact": rows.exact, "psnr": math.inf, "ssim": 1.0, "rmse": 0.0, "ber": 0.0,
+            "prior_bytes": rows.network_bytes, "encode_s": rows.encode_ms / 1000,
+            "decode_ms": rows.decode_ms,
+        }
+    )  # fmt: skip
+
+
 def verdicts7(table: pd.DataFrame, beside: pd.DataFrame) -> list[dict]:
     """What the rates say of the printed claims.
 
@@ -201,7 +219,9 @@ def verdicts7(table: pd.DataFrame, beside: pd.DataFrame) -> list[dict]:
                 f"{exact} of {n} images at {row['file']:.2f} bits per pixel, BER {row['ber']:.4f}; "
                 f"this is not the authors' network nor their number of updates"
             )
-            claim = f"A thresholded sample of the posterior is lossless at the printed rate ({name})"
+            claim = (
+                f"A thresholded sample of the posterior is lossless at the printed rate ({name})"
+            )
             near = abs(row["file"] - row["printed"]) < 0.25
             found.append(_verdict(claim, exact == n if near or exact == n else None, reason))
         if (row := rows.get("value")) is not None and row["printed"] == row["printed"]:

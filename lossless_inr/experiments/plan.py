@@ -353,12 +353,12 @@ class Plan:
             return list(dict.fromkeys([*names, *(n for n in more if kind_of(n) in own)]))
 
         try:
-            more = self._named(extension.signals)
+            more = self.named(extension.signals)
             blocks = []
             for block in scale.fits:
                 names = scale.signals if block.signals == "all" else as_list(block.signals)
                 changes = {
-                    "signals": wider(self._named(names)),
+                    "signals": wider(self.named(names)),
                     "seeds": max(block.seeds, extension.seeds),
                 }
                 blocks.append(block.model_copy(update=changes))
@@ -366,7 +366,7 @@ class Plan:
             raise UserError(f"{where}: {error}") from None
         return scale.model_copy(update={"fits": blocks})
 
-    def _named(self, names: list[str]) -> list[str]:
+    def named(self, names: list[str]) -> list[str]:
         """Signals with `set/size/*` written out; a set whose names are not here yet is left out."""
         found: list[str] = []
         for name in names:
@@ -383,6 +383,12 @@ class Plan:
                 continue
             found += [f"{group}/{size}/{entry.name}" for entry in self.catalog.of_set(group)]
         return found
+
+    def at_hand(self, signals: list[str]) -> bool:
+        """Whether the files of all these are here or in the mirror; the network is not asked."""
+        entries = (self.catalog.find(signal)[0] for signal in signals)
+        files = {(entry.download, entry.member): entry for entry in entries}
+        return all(map(self._store.at_hand, files.values()))
 
     def _at_hand(self, names: str) -> str:
         """One of `first | second | ...`: the first whose file is here, else the last."""
@@ -403,7 +409,7 @@ class Plan:
             here = f"{where}.fits[{number}]"
             listed = scale.signals if block.signals == "all" else as_list(block.signals)
             try:
-                signals = self._named(listed)
+                signals = self.named(listed)
             except UserError as error:
                 raise UserError(f"{here}: {error}") from None
             every = itertools.product(
@@ -465,7 +471,7 @@ class Plan:
             if wanted is None:
                 continue
             attribute = "signal" if key == "signals" else key
-            wanted = self._named(as_list(wanted)) if key == "signals" else as_list(wanted)
+            wanted = self.named(as_list(wanted)) if key == "signals" else as_list(wanted)
             present = {getattr(fit, attribute) for fit in source}
             for name in wanted:
                 if name not in present:

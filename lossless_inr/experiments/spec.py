@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field
 from lossless_inr import registry
 from lossless_inr.analysis.cells import PAPER_SCALE
 from lossless_inr.analysis.printed import printed_cells
+from lossless_inr.compression.settings import TABLES as COMPRESSION_TABLES
 from lossless_inr.errors import UserError, suggest
 from lossless_inr.schema import Strict, load
 from lossless_inr.signals.codes import INTEGER_CODES
@@ -52,6 +53,7 @@ class Config(Strict):
 
     scale: Scale = "quick"
     only: list[str] = []
+    compress: Annotated[list[Literal[COMPRESSION_TABLES]], AfterValidator(_distinct)] = []
     partial: bool = False
     datasets: str = "config/datasets.tsv"
     experiments: str = "config/experiments"

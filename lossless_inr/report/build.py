@@ -121,11 +121,12 @@ def build(
         shown, of = set(page["digests"]), page["experiment"]["published"]
         page["claims"] = [c for c in found["claims"] if shown & set(c["verdict"].evidence)]
         page["cells"] = [c for c in found["cells"] if of and c["printed"].table == of]
-    made = environment()
-    script = made.get_template("report.js").render()
     whole = fits[~fits.spec_digest.isin(plan.cut_short())]
-    text = made.get_template("report.html.j2").render(
+    _write(
+        output,
+        "report.html.j2",
         scale=scale,
+        first="overview",
         head=headline.summarise(fits, whole),
         pages=pages,
         not_begun=plan.not_begun(list(experiments)),
@@ -137,12 +138,34 @@ def build(
         speech=speech_page(results, fits, published) if "table9" in experiments else None,
         expansion=expansion_page(results, fits, published) if "table5" in experiments else None,
         guard=guard_page(guard),
-        compression=compression_page(guard, published),
+        compression=compression_page(results, published),
         drawers=drawers(fits, results, prepared, scale, curve_of),
         citations={n: registry.describe("network", n) for n in sorted(fits.network.unique())},
         status_text=STATUS_TEXT,
-        script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
+
+
+def build_compression(*, scale: str, results: Path, output: Path) -> None:
+    """Write the report of Tables 6 and 7 alone, which have no fits.
+
+    Parameters
+    ----------
+    scale : str
+    results : Path
+        `results/<scale>`, with `compression/`.
+    output : Path
+        The HTML file.
+    """
+    page = compression_page(results, load_published(), here_only=True)
+    _write(output, "compression.html.j2", scale=scale, first="compression", compression=page)
+
+
+def _write(output: Path, template: str, **content) -> None:
+    """Render a template around the script, whose digest is all that the page allows to run."""
+    made = environment()
+    script = made.get_template("report.js").render()
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    text = made.get_template(template).render(script_digest=digest, **content)
     output.parent.mkdir(parents=True, exist_ok=True)
     temporary = output.with_suffix(".partial")
     temporary.write_text(text, encoding="utf-8")

@@ -1,76 +1,95 @@
-"""Rates of the exact coder beside codecs, and the printed ones (Table 6)."""
+"""Tables 6 and 7: rates beside the printed ones, and what they say."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pandas as pd
 
-MNIST, KODAK = "results/coder-mnist.csv", "results/coder-kodak64.csv"
-NATIVE = "results/coder-native.csv"
-FILES = (MNIST, KODAK, NATIVE)
-# Which printed row a coder stands beside.
-PRINTED = {
-    "PNG, level 1, RLE (OpenCV's default)": "png",
-    "WebP lossless, level 100": "webp",
-    "JPEG 2000, box (Pillow)": "jpeg2000",
-    "TIFF, LZW and predictor (Pillow)": "tiff",
+from lossless_inr.compression.tables import own_means
+
+# Where a scale keeps them, and where a finished run of them is committed.
+FOLDER, REFERENCE = "compression", Path("results/reference/compression")
+SET_TITLES = {
+    "mnist": "MNIST test digits, 28×28 (Table 6)",
+    "fashion_mnist": "Fashion-MNIST test images, 28×28 (Table 6)",
+    "kodak64": "Kodak at 64×64, RGB",
+    "speech": "LibriSpeech, 16 bit, bits per sample",
 }
 
 
-def compression_page(folder: Path, published: dict) -> dict | None:
+def compression_page(
+    results: Path, published: dict, *, here_only: bool = False, reference: Path = REFERENCE
+) -> dict | None:
     """What the page of compression shows; None where nothing was measured.
 
     Parameters
     ----------
-    folder : Path
-        `benchmarks`, with those of `FILES` that are there.
+    results : Path
+        `results/<scale>`; a table that this scale did not measure is taken from `reference`.
     published : dict
         The printed numbers (`lossless_inr.published`).
+    here_only : bool
+        Leave out what this scale did not measure.
+    reference : Path
+        Committed tables.
 
     Returns
     -------
     dict or None
-        `paper` (the printed rate of the paper's own method on MNIST), `mnist` and `kodak` (rows,
-        shortest files first, with `printed` where there is one) and
-        `native` (a row per coder, bits per pixel of each image, and their mean).
+        `table6` and `table7`, each None or with `committed`, `verdicts`, `left_out`, and the rows.
     """
-    mnist, kodak, native = (_rows(folder / name) for name in FILES)
-    if mnist is None:
-        return None
-    printed = published["table6"]["mnist"]
-    rows = [row | {"printed": printed.get(PRINTED.get(row["coder"]))} for row in mnist]
-    return {
-        "paper": printed["recombiner+bitplane"],
-        "mnist": sorted(rows, key=lambda row: row["file"]),
-        "kodak": sorted(kodak or [], key=lambda row: row["file"]),
-        "native": _by_coder(native),
-    }
+    folders = [results / FOLDER] + ([] if here_only else [reference])
+    found = {}
+    for name, content in (("table6", _table6), ("table7", _table7)):
+        folder = next((one for one in folders if (one / f"{name}.csv").is_file()), None)
+        found[name] = None
+        if folder is not None:
+            table = pd.read_csv(folder / f"{name}.csv")
+            said = json.loads((folder / f"{name}-verdicts.json").read_text(encoding="utf-8"))
+            found[name] = content(table, published) | said | {"committed": folder == reference}
+    return found if any(found.values()) else None
 
 
-def _rows(path: Path) -> list[dict] | None:
-    if not path.is_file():
-        return None
-    table = pd.read_csv(path).astype(object)
+def _records(table: pd.DataFrame) -> list[dict]:
+    table = table.astype(object)
     return table.where(table.notna(), None).to_dict("records")
 
 
-def _by_coder(rows: list[dict] | None) -> dict | None:
-    if not rows:
-        return None
-    table = pd.DataFrame(rows)
-    rates = table.pivot(index="coder", columns="image", values="bpp").astype(float)
-    rates["mean"] = rates.mean(axis=1)
-    rates = rates.sort_values("mean")
-    own = table[table.exact.notna()]
+def _table6(table: pd.DataFrame, published: dict) -> dict:
+    own = table.set.str.startswith("own ")
+    sections = [
+        {
+            "name": name,
+            "title": SET_TITLES.get(name, name),
+            "paper": published["table6"].get(name, {}).get("recombiner+bitplane"),
+            "rows": _records(part),
+        }
+        for name, part in table[~own].groupby("set", sort=False)
+    ]
+    return {"sections": sections, "own": _own(table) if own.any() else None}
+
+
+def _own(table: pd.DataFrame) -> dict:
+    means = own_means(table)
+    mine = table[table.set.str.startswith("own ") & table.exact.notna()]
+    mine = mine[mine.coder.str.startswith("ours")]
     return {
-        "images": [name for name in rates.columns if name != "mean"],
-        "rows": [(coder, list(values)) for coder, values in rates.iterrows()],
-        "exact": int(own.exact.astype(bool).sum()),
-        "files": len(own),
-        "seconds": {
-            name: float(own[name].astype(float).median())
-            for name in ("train_s", "encode_s", "decode_s")
-        },
-        "network_bytes": float(own.network_bytes.astype(float).mean()),
+        "images": [name for name in means.columns if name != "mean"],
+        "rows": [(coder, list(values)) for coder, values in means.iterrows()],
+        "exact": int(mine.exact.sum()),
+        "files": len(mine),
+        "train_s": float(mine.train_s.median()),
+        "encode_s": float(mine.encode_ms.median()) / 1000,
+        "decode_s": float(mine.decode_ms.median()) / 1000,
+        "peak_mib": float(mine.peak_mib.max()),
+        "network_bytes": float(mine.network_bytes.mean()),
     }
+
+
+def _table7(table: pd.DataFrame, published: dict) -> dict:
+    sections = [
+        {"name": name, "rows": _records(part)} for name, part in table.groupby("set", sort=False)
+    ]
+    return {"sections": sections}

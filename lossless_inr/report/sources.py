@@ -18,7 +18,9 @@ _STAGES = {
         "analysis/statistics.py",
         "metrics/quality.py",
     ],
-    "rate": ["baselines/*.py", "codecs.py", "metrics/*.py"],
+    "rate": ["baselines/*.py", "codecs/*.py", "metrics/*.py"],
+    "rates": ["compression/*.py", "coder/*.py", "codecs/*.py", "published/*"],
+    "recombiner": ["recombiner/*.py", "compression/recombined.py", "metrics/*.py"],
     "speech": ["speech/*.py", "metrics/floats.py"],
     "expansion": ["expansion/*.py", "metrics/*.py", "analysis/formulas.py"],
     "report": [
@@ -35,5 +37,5 @@ _STAGES = {
 
 
 def report_digest(stage: str) -> str:
-    """sha256 over the sources of `tables`, `figures`, `rate`, `speech`, `expansion` or `report`."""
+    """sha256 over the sources of one of the stages above."""
     return of_files(sorted(p for pattern in _STAGES[stage] for p in PACKAGE.glob(pattern)))

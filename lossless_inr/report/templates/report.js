@@ -25,7 +25,7 @@
     let id = location.hash.slice(1);
     try { id = decodeURIComponent(id); } catch { /* shown as written */ }
     const target = id ? document.getElementById(id) : null;
-    const page = target?.closest(".page") ?? document.getElementById("overview");
+    const page = target?.closest(".page") ?? document.querySelector(".page");
     for (const one of document.querySelectorAll(".page")) one.classList.toggle("current", one === page);
     root.classList.add("routed");
     for (const link of document.querySelectorAll("nav a")) {
