@@ -217,12 +217,18 @@ def keep(
 ) -> None:
     """Keep records and tables of a finished scale in results/reference, to be committed.
 
-    Weights and curves stay behind. Records of other fits that are there already stay.
+    Weights and curves stay behind. Records of other fits that are there already stay. Tables 6
+    and 7 go to `compression` there.
 
     Example: lossless-inr keep --scale miniature
     """
+    from lossless_inr.compression import gather
     from lossless_inr.experiments import reference
 
+    if tables := gather.keep(Path("results") / scale, folder / "compression"):
+        typer.echo(f"{', '.join(tables)} in {folder / 'compression'}")
+        if not (Path("results") / scale / "verified").is_dir():
+            return
     entries = reference.keep(Path("results") / scale, folder / scale)
     typer.echo(f"{len(entries)} records in {folder / scale}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +13,16 @@ from lossless_inr.published import load_published
 from lossless_inr.recombiner import PRIORS
 
 OWN = "own "
+
+
+def keep(results: Path, folder: Path) -> list[str]:
+    """Copy the tables of a scale, and what they say, to be committed; names of those there are."""
+    kept = sorted((results / "compression").glob("table?.csv"))
+    for table in kept:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in (table, table.with_name(f"{table.stem}-verdicts.json")):
+            shutil.copyfile(path, folder / path.name)
+    return [table.stem for table in kept]
 
 
 def _printed(groups: dict) -> dict[str, str | None]:

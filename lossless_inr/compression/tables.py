@@ -12,7 +12,7 @@ import pandas as pd
 
 from lossless_inr.compression.interval import interval
 
-# Which printed row of Table 6 a codec stands beside: the settings that made it (found by measuring).
+# Which printed row of Table 6 a codec stands beside, by the settings that made it.
 PRINTED_ROWS = {
     "PNG, level 1, RLE (OpenCV's default)": "png",
     "WebP lossless (Pillow's default)": "webp",

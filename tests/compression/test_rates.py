@@ -33,7 +33,7 @@ def test_the_exact_coder_counts_the_files_that_it_would_write(smooth):
     network = shipped()["grey"]
     lengths = [len(pack(image[None], 8, network, own=False)[0]) for image in smooth]
     assert row["file"] == pytest.approx(np.mean(lengths) * 8 / 784)
-    assert row["exact"] == 6 and row["together_exact"] and row["together"] < row["payload"]
+    assert row["exact"] == 6 and row["together_exact"] and row["together"] < row["file"]
     assert row["seen"] == 0
 
 

@@ -2,7 +2,10 @@
 # file, then codecs and the exact coder side by side; RECOMBINER sends in one rule and decodes in
 # another, which has only the files and the shared parts. Settings: config/compression.yaml.
 from lossless_inr.compression.images import drawn
-from lossless_inr.compression.settings import TABLES as COMPRESSION_TABLES, load_settings
+from lossless_inr.compression.settings import (
+    TABLES as COMPRESSION_TABLES,
+    load_settings,
+)
 from lossless_inr.recombiner import PRIORS
 
 
@@ -59,7 +62,9 @@ wildcard_constraints:
 
 rule stack:
     input:
-        lambda wildcards: sorted({s for one in STACKS[wildcards.stack] for s in stamps(one)}),
+        lambda wildcards: sorted(
+            {s for one in STACKS[wildcards.stack] for s in stamps(one)}
+        ),
     output:
         "results/{scale}/compression/{stack}/images.npz",
     log:
@@ -79,11 +84,11 @@ rule rate_coder:
         "results/{scale}/compression/{stack}/{coder}.csv",
     log:
         "logs/{scale}/compression/{stack}/{coder}.log",
+    resources:
+        mem_mb=4000,
     params:
         updates=lambda wildcards: COMPRESSED.own.updates if COMPRESSED.own else 0,
         code=report_digest("rates"),
-    resources:
-        mem_mb=4000,
     script:
         "../scripts/rate_coder.py"
 
@@ -96,11 +101,11 @@ rule recombine:
         directory("results/{scale}/compression/recombined-{group}/{variant}/{part}"),
     log:
         "logs/{scale}/compression/recombined-{group}/{variant}-{part}.log",
+    resources:
+        mem_mb=4000,
     params:
         group=lambda wildcards: COMPRESSED.recombined[wildcards.group].model_dump(),
         code=report_digest("recombiner"),
-    resources:
-        mem_mb=4000,
     script:
         "../scripts/recombine.py"
 
