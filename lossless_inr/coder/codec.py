@@ -1,9 +1,11 @@
 """Samples to a stream of bits and back, along wavefronts.
 
 All positions with column + 2 row = t are coded together: every neighbour that the network sees lies
-on an earlier wavefront. Of a wavefront: channel by channel, of a channel plane by plane, of a plane
-image by image from the top row down. The encoder knows all samples and so has the probabilities of
-many wavefronts at once; that they are the decoder's is what integers are for.
+on an earlier wavefront. Its positions, image by image and from the top row down, are coded in
+blocks of `BLOCK`, so that many images take no more memory than a few: of a block channel by
+channel, of a channel plane by plane, of a plane in the order of positions. The encoder knows all
+samples and so has the probabilities of many blocks at once; that they are the decoder's is what
+integers are for.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from lossless_inr.coder.network import IntegerNetwork, probabilities
 from lossless_inr.errors import UserError
 
 _BERNOULLI = constriction.stream.model.Bernoulli(perfect=False)
-# The encoder takes as many wavefronts at once as have so many positions.
+BLOCK = 4096
+# The encoder takes as many blocks at once as have so many positions.
 CHUNK = 4096
 
 
@@ -29,17 +32,31 @@ def wavefronts(height: int, width: int) -> Iterator[tuple[np.ndarray, np.ndarray
         yield rows, t - 2 * rows
 
 
-def _places(rows: np.ndarray, columns: np.ndarray, images: int) -> tuple[np.ndarray, ...]:
-    """(image, row, column) of a wavefront of all images."""
-    return np.repeat(np.arange(images), len(rows)), np.tile(rows, images), np.tile(columns, images)
+def _blocks(
+    height: int, width: int, images: int, groups: int = 1
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """(image, row, column) of positions that are coded together, in the order of coding.
 
-
-def _chunks(height: int, width: int, images: int) -> Iterator[tuple[tuple, list[int]]]:
-    """Places of some wavefronts, and how many each of these has."""
-    found, counts = [], []
+    Of several groups of so many images each, all have their own block side by side.
+    """
+    first = np.arange(groups)[:, None] * images
     for rows, columns in wavefronts(height, width):
-        found.append(_places(rows, columns, images))
-        counts.append(len(found[-1][0]))
+        count = images * len(rows)
+        for begin in range(0, count, BLOCK):
+            image, line = np.divmod(np.arange(begin, min(count, begin + BLOCK)), len(rows))
+            yield (
+                (first + image).reshape(-1),
+                np.tile(rows[line], groups),
+                np.tile(columns[line], groups),
+            )
+
+
+def _chunks(blocks: Iterator[tuple]) -> Iterator[tuple[tuple, list[int]]]:
+    """Some blocks' positions at once, and how many each of these has."""
+    found, counts = [], []
+    for block in blocks:
+        found.append(block)
+        counts.append(len(block[0]))
         if sum(counts) >= CHUNK:
             yield tuple(map(np.concatenate, zip(*found, strict=True))), counts
             found, counts = [], []
@@ -48,7 +65,7 @@ def _chunks(height: int, width: int, images: int) -> Iterator[tuple[tuple, list[
 
 
 def _known(
-    samples: np.ndarray, network: IntegerNetwork, band: Band | None
+    samples: np.ndarray, network: IntegerNetwork, band: Band | None, groups: int = 1
 ) -> Iterator[tuple[np.ndarray, np.ndarray, list[int]]]:
     """Entries of the table of probabilities and true bits, (channels, bits, n), by chunks.
 
@@ -56,7 +73,8 @@ def _known(
     """
     bits = network.bits
     context = Context(samples.shape, bits, network.sight, samples, band)
-    for place, counts in _chunks(context.height, context.width, len(samples)):
+    blocks = _blocks(context.height, context.width, len(samples) // groups, groups)
+    for place, counts in _chunks(blocks):
         entries = np.empty((context.channels, bits, len(place[0])), np.uint16)
         truth = np.empty(entries.shape, np.uint8)
         for channel in range(context.channels):
@@ -97,15 +115,15 @@ def encode_apart(
         """(groups, ...) in the order of coding."""
         return np.concatenate(
             [
-                front.reshape(*front.shape[:2], len(coders), -1)
+                block.reshape(*block.shape[:2], len(coders), -1)
                 .transpose(2, 0, 1, 3)
                 .reshape(len(coders), -1)
-                for front in np.split(values, bounds, axis=2)
+                for block in np.split(values, bounds, axis=2)
             ],
             axis=1,
         )
 
-    for entries, truth, counts in _known(np.concatenate(groups), network, band):
+    for entries, truth, counts in _known(np.concatenate(groups), network, band, len(groups)):
         bounds = np.cumsum(counts[:-1], dtype=np.int64)
         chances, bits = table[apart(entries, bounds)], apart(truth, bounds).astype(np.int32)
         for coder, own, chance in zip(coders, bits, chances, strict=True):
@@ -146,7 +164,7 @@ def decode_apart(
     coders = [constriction.stream.queue.RangeDecoder(one) for one in words]
     context = Context((shape[0] * len(streams), *shape[1:]), network.bits, network.sight, band=band)
     try:
-        _walk(context, network, shape[0] * len(streams), coders)
+        _walk(context, network, shape[0], coders)
     except (AssertionError, ValueError) as error:  # constriction's words for an impossible stream
         raise UserError(f"the stream cannot be decoded ({error})") from None
     return np.split(context.samples(), len(streams))
@@ -154,8 +172,7 @@ def decode_apart(
 
 def _walk(context: Context, network: IntegerNetwork, images: int, coders: list) -> None:
     bits, table = network.bits, probabilities()
-    for rows, columns in wavefronts(context.height, context.width):
-        place = _places(rows, columns, images)
+    for place in _blocks(context.height, context.width, images, len(coders)):
         for channel in range(context.channels):
             predictors, others = context.of_position(*place, channel)
             still = network.still(others)
