@@ -228,7 +228,7 @@ def image_rows() -> list[Row]:
             both, level=1, strategy=png.STRATEGY.RLE, filter=png.FILTER.SUB,
         ),
         _pillow("PNG, Pillow's default", "PNG", "zlib", "level 6", by_pillow),
-        _imagecodecs("PNG, level 9", "png", "level 9, all filters", both, level=9),
+        _imagecodecs("PNG, level 9", "png", "level 9", both, level=9),
         _smallest_png(),
         _pillow(
             "WebP lossless (Pillow's default)", "WEBP", "webp",

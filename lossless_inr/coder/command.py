@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
 from lossless_inr.coder import codec
-from lossless_inr.coder.container import Parts, channel_order, pack, shipped, unpack
+from lossless_inr.coder.container import Parts, Reading, channel_order, shipped, write_shortest
 from lossless_inr.coder.context import Sight
 from lossless_inr.coder.network import IntegerNetwork
-from lossless_inr.coder.training import train
 from lossless_inr.errors import UserError
 from lossless_inr.files import refusal, replacing
 from lossless_inr.models import files
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a `.lic` file holds, as `models.files` asks for it."""
+
+    bits: int
+    kind: str = "image"
+    signed: bool = False
+    encoding: str = "integer"
+    sample_rate: int | None = None
+
 
 # Below that many samples the bytes of a network of its own are more than it saves.
 OWN_FROM = 100_000
@@ -44,11 +57,23 @@ def network_of(
     start = best_shipped(samples, bits)
     if samples.size < OWN_FROM or not updates:
         return start, False
+    from lossless_inr.coder.training import train  # torch, which only this needs
+
     network = train(
         samples, bits, start.sight if start else Sight(), width=WIDTH, updates=updates,
         start=start, progress=progress,
     )  # fmt: skip
     return network, True
+
+
+def _decodes_to(file: IO[bytes], samples: np.ndarray) -> bool:
+    file.seek(0)
+    top = 0
+    for band in Reading(file).bands():
+        if not np.array_equal(band, samples[:, top : top + band.shape[1]]):
+            return False
+        top += band.shape[1]
+    return top == samples.shape[1]
 
 
 def compress(
@@ -95,32 +120,37 @@ def compress(
     samples = given.samples[None]
     order = samples[..., channel_order(samples.shape[3])]
     network, own = network_of(order, given.bits, updates=updates, progress=progress)
-    content, parts = pack(samples, given.bits, network, own=own)
+    networks = [] if network is None else [(network, own)]
     if own:  # the shipped one may do better on a small or simple picture
         start = best_shipped(order, given.bits)
-        if start is not None:
-            other, other_parts = pack(samples, given.bits, start, own=False)
-            if len(other) < len(content):
-                content, parts = other, other_parts
-    encoded = time.perf_counter()
-    again, _ = unpack(content)
-    if not np.array_equal(again, samples):
-        raise UserError(f"{source}: does not decode to itself; nothing is written")
-    decoded = time.perf_counter()
+        networks += [] if start is None else [(start, False)]
+    del order
     try:
-        with replacing(output) as file:
-            file.write(content)
+        with replacing(output, "w+b") as file:
+            parts = write_shortest(file, samples, given.bits, networks)
+            encoded = time.perf_counter()
+            if not _decodes_to(file, samples):
+                raise UserError(f"{source}: does not decode to itself; nothing is written")
+            decoded = time.perf_counter()
     except OSError as error:
         raise UserError(f"{output}: {refusal(error)}") from None
     pixels = samples.shape[1] * samples.shape[2]
     raw = samples.size * given.bits / 8
     line = (
-        f"{len(content):,} bytes, {8 * len(content) / pixels:.3f} bits per pixel, "
-        f"{len(content) / raw:.3f}x the raw samples (network {parts.network:,}, stream "
+        f"{parts.file:,} bytes, {8 * parts.file / pixels:.3f} bits per pixel, "
+        f"{parts.file / raw:.3f}x the raw samples (network {parts.network:,}, stream "
         f"{parts.stream:,}); encoded in {encoded - begin:.1f} s, decoded exactly in "
         f"{decoded - encoded:.1f} s"
     )
     return line, parts
+
+
+def _named(source: Path, rows: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """Rows as they come; what is wrong with them is said of the file."""
+    try:
+        yield from rows
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from None
 
 
 def decompress(source: Path, output: Path, *, force: bool = False) -> str:
@@ -135,18 +165,15 @@ def decompress(source: Path, output: Path, *, force: bool = False) -> str:
     if output.exists() and not force:
         raise UserError(f"{output}: exists; name another file, or add --force")
     try:
-        content = source.read_bytes()
+        with open(source, "rb") as file:
+            reading = Reading(file)
+            images, height, width, channels = reading.shape
+            if images > 1:
+                raise UserError(f"holds {images} images; lossless_inr.coder reads them")
+            what = Held(bits=reading.bits)
+            files.check_target(output, what, channels)
+            rows = _named(source, (band[0] for band in reading.bands()))
+            files.write_rows(output, rows, (height, width, channels), what)
     except OSError as error:
         raise UserError(f"{source}: {refusal(error)}") from None
-    try:
-        samples, bits = unpack(content)
-    except UserError as error:
-        raise UserError(f"{source}: {error}") from None
-    if len(samples) > 1:
-        raise UserError(f"{source}: holds {len(samples)} images; lossless_inr.coder reads them")
-    what = files.Source(
-        samples=samples[0], bits=bits, kind="image", signed=False, sample_rate=None,
-        name=source.name, encoding="integer",
-    )  # fmt: skip
-    files.write_samples(output, samples[0], what)
-    return f"{output}: {samples.shape[2]}x{samples.shape[1]}x{samples.shape[3]}, {bits} bit, exact"
+    return f"{output}: {width}x{height}x{channels}, {reading.bits} bit, exact"

@@ -11,11 +11,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lossless_inr.signals.signal import sample_dtype
+
 # Rows above, columns to both sides that a neighbour may lie away.
 ABOVE, BESIDE = 3, 3
 UNIT = 64  # integers per 1.0 of a feature
 LARGEST = 127
 WAVES = (1, 2, 4, 8)
+# Rows down and columns right of a position: W, N, NW, NE, WW, NN, NNE.
+NEAR = ((0, -1), (-1, 0), (-1, -1), (-1, 1), (0, -2), (-2, 0), (-2, 1))
+# Wavefronts advance two columns a row: further to the right is not known.
+WINDOW = tuple(
+    (-up, x)
+    for up in range(ABOVE + 1)
+    for x in range(-BESIDE, BESIDE + 1)
+    if x < (2 * up if up else 0)
+)
 # floor(8 log2(1 + v)), by integers alone: the same on every machine.
 _LOGARITHM = np.array(
     [min(LARGEST, ((v + 1) ** 8).bit_length() - 1) for v in range(1 << 12)], dtype=np.int32
@@ -42,8 +53,30 @@ class Sight:
     window: bool = False
 
 
+@dataclass(frozen=True)
+class Band:
+    """What rows are of, if they are some of a taller picture's.
+
+    Attributes
+    ----------
+    top : int
+        The first of them in the picture.
+    height : int
+        Of the picture.
+    above : ndarray of int, (images, 0 to 3, width, channels)
+        The rows just above.
+    """
+
+    top: int
+    height: int
+    above: np.ndarray
+
+
 class Context:
     """Samples that are known so far, and the features of any position.
+
+    Features stand one above another, (features, n) of n positions: what is done to one feature of
+    all positions is then done along memory.
 
     Parameters
     ----------
@@ -53,38 +86,61 @@ class Context:
         1 to 16.
     sight : Sight
     samples : ndarray of int, optional
-        All of them, in training and in the encoder. The decoder fills `set` in.
+        All of them, in training and in the encoder. The decoder `put`s them in.
+    band : Band, optional
+        Without it the rows are a picture of their own.
     """
 
-    def __init__(self, shape, bits: int, sight: Sight, samples: np.ndarray | None = None):
+    def __init__(
+        self,
+        shape: tuple[int, int, int, int],
+        bits: int,
+        sight: Sight,
+        samples: np.ndarray | None = None,
+        band: Band | None = None,
+    ):
         images, self.height, self.width, self.channels = shape
         self.bits, self.sight = bits, sight
         # Outside of the image everything is 0.
         padded = (images, self.height + ABOVE, self.width + 2 * BESIDE, self.channels)
-        self.known = np.zeros(padded, np.int32)
+        self._known = np.zeros(padded, sample_dtype(bits))
         if samples is not None:
-            self.known[:, ABOVE:, BESIDE:-BESIDE] = samples
+            self._known[:, ABOVE:, BESIDE:-BESIDE] = samples
+        top, height = 0, self.height
+        if band is not None:
+            top, height = band.top, band.height
+            self._known[:, ABOVE - band.above.shape[1] : ABOVE, BESIDE:-BESIDE] = band.above
+        self._flat = self._known.reshape(-1)
+        self._places = [self._offsets(channel) for channel in range(self.channels)]
+        self._row_waves = _waves(np.arange(top, top + self.height), height)
+        self._column_waves = _waves(np.arange(self.width), self.width)
+
+    def _offsets(self, channel: int) -> np.ndarray:
+        """Where its neighbours lie in memory from channel 0 of a position, int64 (k, 1)."""
+        near = [(y, x, channel) for y, x in NEAR]
+        for before in range(channel):
+            near += [(y, x, before) for y, x in ((0, 0), *NEAR)]
+        if self.sight.window:
+            near += [(y, x, channel) for y, x in WINDOW]
+        line = self.width + 2 * BESIDE
+        return np.array([[(y * line + x) * self.channels + c] for y, x, c in near], np.int64)
+
+    def _index(self, image, row, column) -> np.ndarray:
+        """Of channel 0 of positions, in memory."""
+        lines, line = self._known.shape[1:3]
+        return ((image * lines + row + ABOVE) * line + column + BESIDE) * self.channels
 
     def at(self, image, row, column, channel: int) -> np.ndarray:
         """Samples of positions, int32."""
-        return self.known[image, row + ABOVE, column + BESIDE, channel]
+        return self._flat[self._index(image, row, column) + channel].astype(np.int32)
 
     def put(self, image, row, column, channel: int, samples: np.ndarray) -> None:
         """Make samples known."""
-        self.known[image, row + ABOVE, column + BESIDE, channel] = samples
+        self._flat[self._index(image, row, column) + channel] = samples
 
     def samples(self) -> np.ndarray:
-        """All of them, int32 (images, height, width, channels); 0 where not known."""
-        return self.known[:, ABOVE:, BESIDE:-BESIDE]
-
-    def _around(self, image, row, column, channel: int) -> list[np.ndarray]:
-        """W, N, NW, NE, WW, NN, NNE and the median predictor of JPEG-LS."""
-        places = ((0, -1), (-1, 0), (-1, -1), (-1, 1), (0, -2), (-2, 0), (-2, 1))
-        found = [self.at(image, row + y, column + x, channel) for y, x in places]
-        west, north, corner = found[:3]
-        gradient = west + north - corner
-        median = np.clip(gradient, np.minimum(west, north), np.maximum(west, north))
-        return [*found, median]
+        """All of them, uint8 or uint16 (images, height, width, channels); 0 where not known."""
+        return self._known[:, ABOVE:, BESIDE:-BESIDE]
 
     def of_position(self, image, row, column, channel: int) -> tuple[np.ndarray, np.ndarray]:
         """What does not depend on the plane.
@@ -96,66 +152,61 @@ class Context:
 
         Returns
         -------
-        predictors : ndarray of int32, (n, predictors)
+        predictors : ndarray of int32, (predictors, n)
             Guesses of the sample, in its own units.
-        others : ndarray of int32, (n, features)
+        others : ndarray of int32, (features, n)
             In -128 .. 127.
         """
-        middle = np.full(len(row), 1 << (self.bits - 1), np.int32)
-        predictors, others = [middle], []
-        if self.sight.neighbours:
-            west, north, corner, east, far_west, far_north, far_east, median = self._around(
-                image, row, column, channel
-            )
-            predictors = [
-                median, west, north, corner, east, west + north - corner, 2 * north - far_north,
-                2 * west - far_west, north + east - far_east, (west + east) >> 1,
-                west + ((east - corner) >> 1),
-            ]  # fmt: skip
-            sizes = [
-                west - corner, north - corner, north - east, west - far_west, north - far_north,
-                west - north,
-            ]  # fmt: skip
-            for before in range(self.channels - 1):
-                if before >= channel:  # not known yet: the median again, which adds nothing
-                    predictors += [median] * 4
-                    sizes += [np.zeros_like(west)] * 3
-                    continue
-                its_west, its_north, *_, its_median = self._around(image, row, column, before)
-                here = self.at(image, row, column, before)
-                predictors += [
-                    median + here - its_median, west + here - its_west, north + here - its_north,
-                    (west + north + 2 * here - its_west - its_north) >> 1,
-                ]  # fmt: skip
-                sizes += [here - its_median, here - its_west, here - its_north]
-            shift = max(0, self.bits - 12)
-            others += [_LOGARITHM[np.minimum(np.abs(s) >> shift, 4095)] for s in sizes]
-            if self.sight.window:
-                down = max(0, self.bits - 7)
-                for up in range(ABOVE + 1):
-                    for x in range(-BESIDE, BESIDE + 1):
-                        if up == 0 and x == 0:
-                            break
-                        # Wavefronts advance two columns a row: further to the right is not known.
-                        if x < 2 * up:
-                            others.append(self.at(image, row - up, column + x, channel) >> down)
+        if not self.sight.neighbours:
+            predictors = np.full((1, len(row)), 1 << (self.bits - 1), np.int32)
+            others = []
+        else:
+            places = self._index(image, row, column) + self._places[channel]
+            known = self._flat[places].astype(np.int32)
+            predictors, others = self._of_neighbours(known, channel)
         if self.sight.coordinates:
-            for place, size in ((row, self.height), (column, self.width)):
-                for wave in WAVES:
-                    phase = (place * wave * 256 // size) % 256
-                    others.append(np.abs(phase - 128) - 64)
-        empty = np.zeros((len(row), 0), np.int32)
-        return (
-            np.stack(predictors, 1).astype(np.int32),
-            np.stack(others, 1).astype(np.int32) if others else empty,
-        )
+            others += [self._row_waves[:, row], self._column_waves[:, column]]
+        empty = np.zeros((0, len(row)), np.int32)
+        return predictors, np.concatenate(others) if others else empty
 
-    def of_plane(self, predictors, others, low: np.ndarray, plane) -> np.ndarray:
-        """Features of one bit of each position.
+    def _of_neighbours(self, known: np.ndarray, channel: int) -> tuple[np.ndarray, list]:
+        """Predictors, and sizes of differences; `known` is in the order of `_offsets`."""
+        west, north, corner, east, far_west, far_north, far_east = known[: len(NEAR)]
+        median = _median(west, north, corner)
+        predictors = [
+            median, west, north, corner, east, west + north - corner, 2 * north - far_north,
+            2 * west - far_west, north + east - far_east, (west + east) >> 1,
+            west + ((east - corner) >> 1),
+        ]  # fmt: skip
+        sizes = [
+            west - corner, north - corner, north - east, west - far_west, north - far_north,
+            west - north,
+        ]  # fmt: skip
+        for before in range(self.channels - 1):
+            if before >= channel:  # not known yet: the median again, which adds nothing
+                predictors += [median] * 4
+                sizes += [np.zeros_like(west)] * 3
+                continue
+            begin = len(NEAR) + before * (len(NEAR) + 1)
+            here, its_west, its_north, its_corner = known[begin : begin + 4]
+            its_median = _median(its_west, its_north, its_corner)
+            predictors += [
+                median + here - its_median, west + here - its_west, north + here - its_north,
+                (west + north + 2 * here - its_west - its_north) >> 1,
+            ]  # fmt: skip
+            sizes += [here - its_median, here - its_west, here - its_north]
+        shift = max(0, self.bits - 12)
+        others = [_LOGARITHM[np.minimum(np.abs(np.stack(sizes)) >> shift, 4095)]]
+        if self.sight.window:
+            others.append(known[-len(WINDOW) :] >> max(0, self.bits - 7))
+        return np.stack(predictors), others
+
+    def of_bit(self, predictors: np.ndarray, low: np.ndarray, plane) -> np.ndarray:
+        """The features of one bit that depend on its plane: the first ones of `of_plane`.
 
         Parameters
         ----------
-        predictors, others : ndarray
+        predictors : ndarray of int32, (predictors, n)
             See `of_position`.
         low : ndarray of int32, (n,)
             The sample with bit `plane` and all below it 0.
@@ -163,17 +214,37 @@ class Context:
 
         Returns
         -------
+        ndarray of float32, (features, n)
+            Integers in -128 .. 127.
+        """
+        twice = 2 * predictors - (2 * (low + (1 << plane)) - 1)
+        # In units of the sample as well: low planes are told by the size of the error.
+        far = twice[::11] if self.sight.neighbours else twice
+        count = len(predictors)
+        found = np.empty((count + len(far), len(low)), np.float32)
+        np.clip(far, -LARGEST - 1, LARGEST, out=found[count:])
+        twice *= UNIT // 2
+        twice >>= plane
+        np.clip(twice, -LARGEST - 1, LARGEST, out=found[:count])
+        return found
+
+    def of_plane(self, predictors, others, low: np.ndarray, plane) -> np.ndarray:
+        """Features of one bit of each position, as training takes them.
+
+        Parameters
+        ----------
+        predictors, others : ndarray
+            See `of_position`.
+        low, plane
+            See `of_bit`.
+
+        Returns
+        -------
         ndarray of float32, (n, features)
             Integers in -128 .. 127.
         """
-        plane = np.asarray(plane, np.int32)
-        middle = low + (1 << plane)
-        twice = (2 * predictors - 2 * middle[:, None] + 1).astype(np.int32)
-        shift = plane[:, None] if plane.ndim else plane
-        near = np.clip((twice * (UNIT // 2)) >> shift, -LARGEST - 1, LARGEST)
-        # In units of the sample as well: low planes are told by the size of the error.
-        far = np.clip(twice[:, ::11] if self.sight.neighbours else twice, -LARGEST - 1, LARGEST)
-        return np.concatenate([near, far, others], axis=1, dtype=np.float32)
+        moving = self.of_bit(predictors, low, np.asarray(plane, np.int32))
+        return np.ascontiguousarray(np.concatenate([moving, others], dtype=np.float32).T)
 
     @property
     def features(self) -> int:
@@ -181,3 +252,14 @@ class Context:
         zero = np.zeros(1, np.int64)
         position = self.of_position(zero, zero, zero, 0)
         return self.of_plane(*position, np.zeros(1, np.int32), 0).shape[1]
+
+
+def _median(west, north, corner) -> np.ndarray:
+    """The predictor of JPEG-LS."""
+    return np.clip(west + north - corner, np.minimum(west, north), np.maximum(west, north))
+
+
+def _waves(places: np.ndarray, size: int) -> np.ndarray:
+    """Triangle waves of coordinates 0 .. size - 1, int32 (4, n)."""
+    phases = np.stack([(places * wave * 256 // size) % 256 for wave in WAVES])
+    return (np.abs(phases - 128) - 64).astype(np.int32)

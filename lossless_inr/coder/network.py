@@ -22,6 +22,7 @@ ACTIVATION = 255
 LOGIT, STEP, MOST = 1024, 64, 192
 SCALE = 1 << 16
 MOST_INPUTS = 256  # 256 x 255 x 127 + 2**15 < 2**24
+BLOCK = 2048  # positions at a time: what a layer gives stays in the cache
 HEAD = struct.Struct("<BBBBHB")  # bits, channels, hidden layers, sight, features, width
 
 
@@ -34,6 +35,11 @@ def probabilities() -> np.ndarray:
         ]
         whole = [int(entry.to_integral_value()) for entry in entries]
     return np.array([min(max(entry, 1), SCALE - 1) for entry in whole]) / SCALE
+
+
+def _activated(z: np.ndarray) -> np.ndarray:
+    """Floor, 0 .. ACTIVATION, in place."""
+    return np.clip(np.floor(z, out=z), 0, ACTIVATION, out=z)
 
 
 @dataclass(frozen=True)
@@ -63,19 +69,63 @@ class IntegerNetwork:
 
     @functools.cached_property
     def _floats(self):
-        hidden = [np.ascontiguousarray(w.T, dtype=np.float32) for w in self.hidden]
-        return hidden, [b.astype(np.float32) for b in self.biases]
+        """Weights and biases over `UNIT`, a power of two: every sum stays exact."""
+        weights = [w.astype(np.float32) / UNIT for w in self.hidden]
+        biases = [b.astype(np.float32)[..., None] / UNIT for b in self.biases]
+        head = self.head.astype(np.float32) / STEP
+        return weights, biases, head, self.head_bias.astype(np.float32) / STEP + MOST
+
+    def still(self, others: np.ndarray) -> np.ndarray:
+        """What features that all planes share add to the first layer.
+
+        Parameters
+        ----------
+        others : ndarray of int32, (m, n)
+            The last m features.
+
+        Returns
+        -------
+        ndarray of float32, (width, n)
+        """
+        weight = self._floats[0][0]
+        return weight[:, weight.shape[1] - len(others) :] @ others.astype(np.float32)
+
+    def entry(self, moving: np.ndarray, still: np.ndarray, task: int) -> np.ndarray:
+        """Which of `probabilities` each bit has.
+
+        Parameters
+        ----------
+        moving : ndarray of float32, (k, n)
+            The first k features.
+        still : ndarray of float32, (width, n)
+            What the others add.
+        task : int
+            channel x bits + plane.
+
+        Returns
+        -------
+        ndarray of uint16, (n,)
+        """
+        weights, biases, head, head_bias = self._floats
+        found = np.empty(moving.shape[1], np.uint16)
+        for begin in range(0, len(found), BLOCK):
+            part = slice(begin, begin + BLOCK)
+            x = weights[0][:, : len(moving)] @ moving[:, part]
+            x += still[:, part]
+            x += biases[0][task]
+            for weight, bias in zip(weights[1:], biases[1:], strict=True):
+                x = weight @ _activated(x)
+                x += bias
+            z = head[task] @ _activated(x)
+            z += head_bias[task]
+            found[part] = np.clip(np.floor(z, out=z), 0, 2 * MOST, out=z)
+        return found
 
     def probability(self, features: np.ndarray, task: int) -> np.ndarray:
         """P(bit = 1), float64 (n,), of features (n, features); task = channel x bits + plane."""
-        hidden, biases = self._floats
-        x = features
-        for k, (weight, bias) in enumerate(zip(hidden, biases, strict=True)):
-            z = x @ weight + (bias[task] if k == 0 else bias)
-            x = np.clip(np.floor(z / UNIT), 0, ACTIVATION)
-        z = x @ self.head[task].astype(np.float32) + np.float32(self.head_bias[task])
-        index = np.clip(np.floor(z / STEP).astype(np.int64), -MOST, MOST)
-        return probabilities()[index + MOST]
+        nothing = np.zeros((len(self.hidden[0]), len(features)), np.float32)
+        moving = np.ascontiguousarray(features.T, dtype=np.float32)
+        return probabilities()[self.entry(moving, nothing, task)]
 
     def to_bytes(self) -> bytes:
         """The file's form: a head, then every array, little-endian."""

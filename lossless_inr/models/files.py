@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -22,6 +23,7 @@ IMAGES, SOUNDS = (".png", ".tif", ".tiff"), (".wav", ".flac")
 WRITTEN = (*IMAGES, *SOUNDS, ".npy")
 # Bits of integers that NumPy has a dtype for, and that a file may so hold.
 ARRAY_BITS = (8, 16, 32)
+TIFF_STRIP = 1 << 18  # bytes before compression
 WORDS = {kind: np.dtype(f"u{bits // 8}") for kind, bits in FLOAT_CODES.items()}
 
 
@@ -232,6 +234,81 @@ def write_samples(path: Path, samples: np.ndarray, what: Numbers) -> None:
         raise UserError(f"{path}: {refusal(error)}") from None
 
 
+def write_rows(
+    path: Path, rows: Iterable[np.ndarray], shape: tuple[int, int, int], what: Numbers
+) -> None:
+    """Write an image as its rows come: `.npy` and TIFF hold no more than what came last.
+
+    No library here writes a PNG by rows, so a PNG is held whole.
+
+    Parameters
+    ----------
+    path : Path
+    rows : iterable of ndarray of uint8 or uint16, (rows, width, channels)
+        An exception on the way leaves no file.
+    shape : tuple of int
+        (height, width, channels).
+    what : Numbers
+        Unsigned integers.
+
+    Raises
+    ------
+    UserError
+        If the format cannot hold them, or the file cannot be written.
+    """
+    path = Path(path)
+    suffix, kind = path.suffix.lower(), sample_dtype(what.bits)
+    check_target(path, what, shape[-1])
+    if suffix == ".png":
+        write_samples(path, np.concatenate(list(rows)), what)
+        return
+    try:
+        with replacing(path) as file:
+            if suffix == ".npy":
+                descr = np.lib.format.dtype_to_descr(kind)
+                facts = {"descr": descr, "fortran_order": False, "shape": shape}
+                np.lib.format.write_array_header_1_0(file, facts)
+                for part in rows:
+                    file.write(part.astype(kind, copy=False).tobytes())
+            else:
+                _write_tiff(file, rows, shape, kind)
+    except OSError as error:
+        raise UserError(f"{path}: {refusal(error)}") from None
+
+
+def _write_tiff(file, rows: Iterable[np.ndarray], shape, kind) -> None:
+    import imagecodecs
+    import tifffile
+
+    height, width, channels = shape
+    count = min(height, max(1, TIFF_STRIP // (width * channels * kind.itemsize)))
+
+    def strips():
+        rest = np.empty((0, width, channels), kind)
+        for part in rows:
+            rest = np.concatenate([rest, part])
+            while len(rest) >= count:
+                yield imagecodecs.zlib_encode(rest[:count].tobytes())
+                rest = rest[count:]
+        if len(rest):
+            yield imagecodecs.zlib_encode(rest.tobytes())
+
+    tifffile.imwrite(
+        file, strips(), shape=shape if channels > 1 else shape[:2], dtype=kind,
+        rowsperstrip=count, **_tiff_layout(channels),
+    )  # fmt: skip
+
+
+def _tiff_layout(channels: int) -> dict:
+    return {
+        "photometric": "rgb" if channels in (3, 4) else "minisblack",
+        "compression": "zlib",
+        "extrasamples": {2: ["unassalpha"], 4: ["unassalpha"]}.get(channels),
+        "planarconfig": "contig" if channels > 1 else None,
+        "metadata": None,
+    }
+
+
 def check_target(path: Path, what: Numbers, channels: int) -> None:
     """Refuse a format that cannot hold the samples, before anything is decoded."""
     suffix = Path(path).suffix.lower()
@@ -272,13 +349,7 @@ def _image_bytes(samples: np.ndarray, suffix: str) -> bytes:
     import tifffile
 
     file = io.BytesIO()
-    channels = samples.shape[-1]
-    colour = "rgb" if channels in (3, 4) else "minisblack"
-    extra = {2: ["unassalpha"], 4: ["unassalpha"]}.get(channels)
-    tifffile.imwrite(
-        file, flat, photometric=colour, compression="zlib", extrasamples=extra,
-        planarconfig="contig" if channels > 1 else None, metadata=None,
-    )  # fmt: skip
+    tifffile.imwrite(file, flat, **_tiff_layout(samples.shape[-1]))
     return file.getvalue()
 
 

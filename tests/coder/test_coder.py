@@ -5,11 +5,11 @@ import json
 import os
 import subprocess
 import sys
-import zlib
 
 import numpy as np
 import pytest
 import torch
+from coder_made import random_network, refused, resealed, smooth
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -25,29 +25,6 @@ from lossless_inr.coder.training import Trainable, train
 from lossless_inr.errors import UserError
 
 SIGHTS = [Sight(), Sight(window=True), Sight(neighbours=False), Sight(coordinates=False)]
-
-
-def random_network(bits, channels, sight, width=8, layers=2, seed=0):
-    torch.manual_seed(seed)
-    features = Context((1, 4, 4, channels), bits, sight).features
-    return Trainable(features, width, layers, bits * channels).frozen(bits, channels, sight)
-
-
-def smooth(shape, bits, seed=0):
-    """Waves and noise: what predictors are for."""
-    generator = np.random.default_rng(seed)
-    _, height, width, channels = shape
-    y, x = np.mgrid[:height, :width]
-    waves = np.sin(x / 5)[..., None] + np.cos(y / 7)[..., None] + 0.1 * np.arange(channels)
-    noisy = waves + generator.normal(0, 0.05, shape)
-    top = 2**bits - 1
-    return np.clip((noisy + 2) / 4.5 * top, 0, top).astype(np.uint8 if bits <= 8 else np.uint16)
-
-
-def refused(words, function, *arguments, **options):
-    with pytest.raises(UserError) as caught:
-        function(*arguments, **options)
-    assert words in str(caught.value) and "\n" not in str(caught.value)
 
 
 # --- streams ----------------------------------------------------------------------------------
@@ -282,20 +259,14 @@ def test_damage_is_found_never_decoded():
             unpack(content[:length])
 
 
-def resealed(content, changes):
-    """A file with changed bytes and a checksum that is right for them."""
-    body = bytearray(content[:-4])
-    for place, value in changes.items():
-        body[place] = value
-    return bytes(body) + zlib.crc32(body).to_bytes(4, "little")
-
-
 def test_what_lies_about_itself_is_refused_before_anything_is_made_of_it():
     samples = smooth((1, 30, 30, 3), 8)
     content, parts = pack(samples, 8, shipped()["photo"], own=False)
     assert unpack(resealed(content, {}))[1] == 8
     refused("not a .lic file", unpack, b"PNG" + content[3:])
-    refused("version '2'", unpack, content[:3] + b"2" + content[4:])
+    for version in "13":  # 1 was never released
+        spoilt = content[:3] + version.encode() + content[4:]
+        refused(f"version '{version}'", unpack, spoilt)
     refused("mode 9", unpack, resealed(content, {4: 9}))
     refused("samples of another kind", unpack, resealed(content, {5: 7}))
     refused("5 channels", unpack, resealed(content, {6: 5}))
