@@ -21,7 +21,7 @@ def failed_fits(shards: list[Path]) -> dict[Path, list[str]]:
 
 
 if __name__ == "__main__":
-    with job(snakemake.log[0]):
+    with job(snakemake):
         failed = failed_fits([Path(path) for path in snakemake.input.shards])
         for stamp in failed:
             stamp.unlink()
