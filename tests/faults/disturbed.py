@@ -75,7 +75,9 @@ class Disturbed(Project):
         self.write("mine/experiments/curves.yaml", CURVES)
         self.write(CONFIGFILE, CONFIG)
         # States of running fits so often that kills within seconds meet them.
-        self.replace("lossless_inr/engine/checkpoint.py", "every: float = 30.0", "every: float = 0.2")
+        self.replace(
+            "lossless_inr/engine/checkpoint.py", "every: float = 30.0", "every: float = 0.2"
+        )
 
     def start(self, *arguments, configfile=CONFIGFILE, options=(), **named):
         return super().start(*arguments, configfile=configfile, options=options, **named)
@@ -111,20 +113,24 @@ def without_times(table: pd.DataFrame) -> pd.DataFrame:
 def masked_report(path: Path) -> str:
     """The report without what a clock decides, and nothing else left out.
 
-    Blanked are cells of columns headed by seconds or times, how many times fewer of them there
-    are, and in the drawers the lines on seconds, memory and the date.
+    Blanked are the cells of columns headed by seconds, or by how many times sooner; in drawers
+    the line on seconds and memory, and the date in the line on provenance.
     """
     page = BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
     for table in page.find_all("table"):
-        if not table.thead:
-            continue
-        heads = [cell.get_text(" ", strip=True) for cell in table.thead.find_all("th")]
-        timed = {k for k, head in enumerate(heads) if re.search(r"[Ss]econds|[Tt]ime|\bs\b", head)}
-        for line in table.tbody.find_all("tr"):
+        heads = [cell.get_text(" ", strip=True) for cell in table.select("thead tr:last-child th")]
+        timed = {k for k, head in enumerate(heads) if re.search(r"[Ss]econds|Sooner", head)}
+        for line in table.select("tbody tr"):
             for k, cell in enumerate(line.find_all(["td", "th"], recursive=False)):
                 if k in timed:
                     cell.clear()
                     cell.attrs.pop("data-v", None)
+    for term in page.find_all("dt"):
+        text = term.find_next_sibling("dd")
+        if term.get_text(strip=True) == "Seconds":
+            text.clear()
+        if term.get_text(strip=True) == "Provenance":
+            text.string = re.sub(r"ended [0-9T:+-]+", "ended", text.get_text())
     return str(page)
 
 
@@ -199,7 +205,9 @@ def jobs_of(process, script: str) -> list[psutil.Process]:
             words = member.cmdline()
         except psutil.Error:
             continue
-        scripts = [w for w in words[:3] if re.search(rf"\.snakemake/scripts/\w*\.?{script}\.py$", w)]
+        scripts = [
+            w for w in words[:3] if re.search(rf"\.snakemake/scripts/\w*\.?{script}\.py$", w)
+        ]
         if scripts and "python" in Path(words[0]).name:
             found.append(member)
     return found
