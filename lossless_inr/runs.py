@@ -19,6 +19,8 @@ from lossless_inr.errors import UserError
 
 OWN_LOCK = Path(".snakemake/lossless-inr.lock")
 LOCKS = Path(".snakemake/locks")
+# The module that starts outside programs.
+OUTSIDE = "lossless_inr.baselines.launch"
 # Seconds that jobs of a killed run get to end.
 PATIENCE = 60.0
 
@@ -29,7 +31,7 @@ def _processes_here() -> Iterator[tuple[int, list[str]]]:
     for process in psutil.process_iter(["pid", "cmdline"]):
         try:
             words = process.info["cmdline"] or []
-            if any("snakemake" in word for word in words):
+            if any("snakemake" in word or word == OUTSIDE for word in words):
                 running = process.status() != psutil.STATUS_ZOMBIE
                 if running and process.pid not in own and Path(process.cwd()) == here:
                     yield process.pid, words
@@ -50,7 +52,7 @@ def jobs_here() -> list[int]:
     return [
         number
         for number, words in _processes_here()
-        if any(".snakemake/scripts/" in word for word in words[:3])
+        if any(".snakemake/scripts/" in word or word == OUTSIDE for word in words[:3])
     ]
 
 

@@ -25,7 +25,7 @@ MADE = (
     *("results/{scale}/tables/*.csv", "results/{scale}/tables/*.parquet"),
     *("results/{scale}/figures/*.csv", "results/{scale}/figures/*.svg"),
     *("results/{scale}/figures/*.png", "results/{scale}/speech/*", "results/{scale}/expansion/*"),
-    "reports/{scale}/report.html",
+    *("reports/{scale}/report.html", "results/{scale}/checked"),
 )
 # Jobs that serve every scale; their logs, and so their seals, lie beside those of scales.
 SHARED = ("fetch", "prepare", "hand_over")
@@ -114,7 +114,6 @@ def _differences(facts: dict[str, dict]) -> Iterator[Damage]:
                 else:
                     known[:3] = state
             except FileNotFoundError:
-                # Snakemake sees by itself that an output is gone.
                 if files is facts["kept"]:
                     yield Damage(path, "is missing")
             except OSError as error:
@@ -138,38 +137,61 @@ def inspect(scale: str) -> list[Damage]:
     list of Damage
         What was found.
     """
-    found, seals = [], {}
-    for part in (scale, *SHARED):
-        for path in [*sorted((SEALS / part).rglob("*.json")), SEALS / f"{part}.json"]:
-            if not path.is_file():
-                continue
-            facts = _read(path)
-            if facts is None:
-                found.append(Damage(str(path), "is damaged; what it tells of is made again"))
-                path.unlink()
-                continue
-            before = json.dumps(facts)
-            damages = list(_differences(facts))
-            if damages:
-                found += damages
-                for made in facts["made"]:
-                    Path(made).unlink(missing_ok=True)
-                path.unlink()
-                continue
-            seals[path] = facts
-            if json.dumps(facts) != before:
-                with replacing(path, "w", encoding="utf-8") as file:
-                    json.dump(facts, file)
-    digests = {name: known[3] for facts in seals.values() for name, known in facts["made"].items()}
-    for path, facts in seals.items():
-        if any(digests.get(name, digest) != digest for name, digest in facts["used"].items()):
+    found, seals, unsealed = [], {}, set()
+    for path in _seals_of(scale):
+        facts = _read(path)
+        if facts is None:
+            found.append(Damage(str(path), "is damaged; what it tells of is made again"))
             path.unlink()
-            for made in facts["made"]:
-                Path(made).unlink(missing_ok=True)
-                digests.pop(made, None)
-    sealed = set(digests)
+            continue
+        before = json.dumps(facts)
+        if damages := list(_differences(facts)):
+            found += damages
+            unsealed |= facts["made"].keys()
+            path.unlink()
+            continue
+        seals[path] = facts
+        if json.dumps(facts) != before:
+            with replacing(path, "w", encoding="utf-8") as file:
+                json.dump(facts, file)
+    _remove(unsealed)
+    sealed = {name for facts in seals.values() for name in facts["made"]}
     for pattern in MADE:
-        for path in sorted(Path().glob(pattern.format(scale=scale))):
-            if str(path) not in sealed:
-                path.unlink()
+        there = {str(path) for path in Path().glob(pattern.format(scale=scale)) if path.is_file()}
+        unsealed |= there - sealed
+        _remove(there - sealed)
+    _follow(seals, unsealed)
     return found
+
+
+def _seals_of(scale: str) -> list[Path]:
+    return [path for part in (scale, *SHARED) for path in sorted((SEALS / part).rglob("*.json"))]
+
+
+def _remove(names: Iterable[str]) -> None:
+    for name in names:
+        Path(name).unlink(missing_ok=True)
+
+
+def _follow(seals: dict[Path, dict], gone: set[str]) -> None:
+    """Remove whatever was made from files that are gone, or are others by now, to the end.
+
+    Snakemake by itself does not make a missing file again while everything made from it is there.
+    """
+    digests = {name: known[3] for facts in seals.values() for name, known in facts["made"].items()}
+    waiting = dict(seals)
+    while True:
+        stale = [
+            path
+            for path, facts in waiting.items()
+            if not gone.isdisjoint(facts["used"])
+            or any(digests.get(name, digest) != digest for name, digest in facts["used"].items())
+            or not all(map(os.path.exists, facts["made"]))
+        ]
+        if not stale:
+            return
+        for path in stale:
+            made = waiting.pop(path)["made"]
+            _remove(made)
+            gone |= made.keys()
+            path.unlink()

@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -30,9 +31,22 @@ scales:
     shape: {hidden_layers: 1, width: 32}
     signals: [mine/8x8/picture, mine/60/sound]
     fits:
-      - {signals: all, network: siren, representation: bithead, recipe: fast, seeds: 2, iterations: 300}
-      - {signals: mine/8x8/picture, network: siren, representation: bitplane, recipe: published, iterations: 9000}
-      - {signals: mine/60/sound, network: siren, representation: direct, recipe: published, iterations: 9000}
+      - signals: all
+        network: siren
+        representation: bithead
+        recipe: fast
+        seeds: 2
+        iterations: 300
+      - signals: mine/8x8/picture
+        network: siren
+        representation: bitplane
+        recipe: published
+        iterations: 9000
+      - signals: mine/60/sound
+        network: siren
+        representation: direct
+        recipe: published
+        iterations: 9000
 """
 CURVES = "title: curves\nlayout: convergence\nselect:\n  smoke: {experiment: one}\n"
 CONFIG = """\
@@ -44,7 +58,6 @@ datasets: mine/datasets.tsv
 experiments: mine/experiments
 """
 CONFIGFILE = "mine/config.yaml"
-FITS = 6
 # What a clock or the machine's other work decides; everything else is compared.
 TIMED = (
     *("seconds", "seconds_median", "seconds_evaluation", "seconds_saving", "seconds_startup"),
@@ -171,7 +184,7 @@ results = Path("results/smoke")
 entries = [e for p in sorted(results.glob("verified/*.json")) for e in json.loads(p.read_text())]
 records = {str(p.parent.relative_to(results)) for p in results.glob("records/**/record.json")}
 assert sorted(e["folder"] for e in entries) == sorted(records), "a fit is missing, or there twice"
-assert len(records) == FITS == len(pd.read_parquet(results / "fits.parquet"))
+assert len(records) == len(pd.read_parquet(results / "fits.parquet"))
 for entry in entries:
     folder = results / entry["folder"]
     record = Record.load(folder / "record.json")
@@ -181,7 +194,7 @@ for entry in entries:
     signal = Signal.load(Path(f"data/prepared/{record.spec.signal}.npz"))
     # Decoded again, here and now: what is believed is true.
     assert verify(record, signal, folder).model_dump() == entry["verdict"], entry["folder"]
-""".replace("FITS", str(FITS))
+"""
     done = project.python("-c", code)
     assert done.returncode == 0, done.stderr
 
@@ -271,8 +284,9 @@ def whole_files(project: Disturbed) -> list[Path]:
 
 
 def stamp_of(project: Disturbed) -> list[dict]:
-    return [
-        entry
-        for path in sorted((project.folder / RESULTS / "shards").glob("*.json"))
-        for entry in json.loads(path.read_text())
-    ]
+    """Fits of the shards whose stamps are complete."""
+    entries = []
+    for path in sorted((project.folder / RESULTS / "shards").glob("*.json")):
+        with suppress(ValueError):  # being written this moment
+            entries += json.loads(path.read_text())
+    return entries
