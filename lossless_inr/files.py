@@ -41,18 +41,20 @@ def replacing(target: Path, mode: str = "wb", **options) -> Iterator[IO]:
         raise
 
 
-def write(target: Path, content: bytes) -> None:
+def write(target: Path, content: bytes, *, durable: bool = True) -> None:
     """Put `content` in the place of `target`, for a file that has one writer at a time.
 
     Its temporary name is always the same, so that one left behind by a kill is written over.
+    With `durable`, it is on the disk when it has its name, whatever becomes of the power.
     """
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.partial")
     with open(partial, "wb") as file:
         file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
     partial.replace(target)
 
 

@@ -43,7 +43,8 @@ class Checkpoint:
             {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
             metadata={"identity": self.identity, "facts": json.dumps(facts)},
         )
-        write(self.path, content)
+        # A state that a power cut damages costs the fit what it had, and is known for damaged.
+        write(self.path, content, durable=False)
         self.saved = time.monotonic()
 
     def load(self, device: torch.device) -> tuple[dict[str, torch.Tensor], dict] | None:

@@ -47,6 +47,7 @@ from lossless_inr.networks._base import (
     macs_per_row,
     stored_state,
 )
+from lossless_inr.private import anonymous
 from lossless_inr.representations._base import Representation
 from lossless_inr.signals import Signal, samples_sha256
 
@@ -516,7 +517,7 @@ def run_or_record_failures(
             code_digest=digests.of_code(spec.network, spec.representation),
             signal_sha256=signal.sha256,
             status="failed",
-            error=f"{type(error).__name__}: {error}"[:500],
+            error=anonymous(f"{type(error).__name__}: {error}")[:500],
             provenance={
                 "git": provenance.git_state(),
                 "ended": provenance.now(),

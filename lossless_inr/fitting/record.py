@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PlainSerializer, model_validator
 
-from lossless_inr import registry
+from lossless_inr import names, registry
 from lossless_inr.engine.settings import Settings
 from lossless_inr.errors import UserError
 from lossless_inr.files import write
@@ -22,6 +22,9 @@ SCHEMA_VERSION = 1
 # Key of the record's own digest, in the file only.
 DIGEST = "record_digest"
 
+# A record may be anybody's, and these become parts of paths.
+Name = Annotated[str, AfterValidator(names.plain)]
+PathName = Annotated[str, AfterValidator(names.path)]
 Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0)]
 
@@ -46,19 +49,19 @@ class FitSpec(Strict):
     the result is here, in the code digest, or in the signal's digest.
     """
 
-    signal: str
+    signal: PathName
     kind: str
     shape: Annotated[list[int], Field(min_length=2, max_length=3)]
     bits: Annotated[int, Field(ge=1, le=64)]
     # Left out of the dump where it is the default, so that a fit keeps its digest.
     code: Annotated[Literal[CODES], Field(exclude_if=lambda code: code == "offset")] = "offset"
-    network: str
+    network: Name
     network_parameters: dict[str, float] = {}
     width: Annotated[int, Field(ge=1)]
     hidden_layers: Annotated[int, Field(ge=0)]
-    representation: str
+    representation: Name
     representation_parameters: dict[str, int | float | str] = {}
-    recipe: str
+    recipe: Name
     settings: Settings
     iterations: Annotated[int, Field(ge=0)]
     seed: Annotated[int, Field(ge=0)]
@@ -195,7 +198,7 @@ class Record(Strict):
     peak_memory_mib: float | None = None
     # Name -> sha256 of what the fit wrote beside its record. Left out of the dump of records from
     # before it was noted, which keep their digest.
-    files: Annotated[dict[str, str] | None, Field(exclude_if=lambda files: files is None)] = None
+    files: Annotated[dict[Name, str] | None, Field(exclude_if=lambda files: files is None)] = None
     provenance: dict[str, Any]
 
     @property
@@ -234,7 +237,7 @@ class Record(Strict):
             data = json.loads(Path(path).read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise UserError(f"{path}: no such record") from None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{path}: damaged record ({error}); delete it and run again") from None
         version = data.get("schema_version") if isinstance(data, dict) else None
         if version != SCHEMA_VERSION:

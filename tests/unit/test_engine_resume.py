@@ -303,8 +303,8 @@ def test_a_killed_fit_goes_on_to_the_record_of_one_that_was_not(tmp_path, compil
     killed, state = tmp_path / "killed", tmp_path / "killed/state.safetensors"
     child = subprocess.Popen([sys.executable, "-c", KILLED, killed, str(int(compiled))], cwd=ROOT)
     try:
-        # As soon as there is a state: the fit is then in its first tenth.
-        while not state.exists() and child.poll() is None:
+        # As soon as there is a state with an update: the fit is then in its first tenth.
+        while child.poll() is None and not (state.exists() and facts_of(state)["iteration"]):
             time.sleep(0.01)
     finally:
         os.kill(child.pid, signals.SIGKILL)
