@@ -10,7 +10,7 @@ ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_ARGS)
 
-.PHONY: help quick fetched miniature miniature-full smoke data test bench-engine regress regress-quick regress-accept regress-power lint format lock clean
+.PHONY: help quick fetched miniature miniature-full smoke data test bench-engine regress regress-quick regress-accept regress-power fault-test unlock lint format lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list every target
@@ -71,6 +71,12 @@ regress-accept: .venv/installed  ## make what is measured now the baseline: make
 
 regress-power: .venv/installed-dev  ## plant faults in copies of the code: which rows of the gate catch them; minutes
 	@$(BIN)/python -m pytest -m power tests/regress/test_power.py $(ARGS)
+
+fault-test: .venv/installed-dev  ## kills, full disks, damaged files and clocks, each run compared with an undisturbed one; half an hour
+	@$(BIN)/python -m pytest -m faults tests/faults -s $(ARGS)
+
+unlock: .venv/installed  ## remove the locks of a killed run, and say which; a run that lives keeps its own
+	@$(BIN)/python -m lossless_inr.cli unlock
 
 lint: .venv/installed-dev  ## ruff and snakefmt
 	@$(BIN)/python -m ruff check .

@@ -24,6 +24,8 @@ app = typer.Typer(
 
 INTERRUPTED = 130
 OUT_OF_TIME = 3
+# Damaged files that are named one by one.
+SHOWN = 8
 NEW = ("network", "representation", "recipe", "signal-set", "experiment")
 KINDS = ("networks", "representations", "recipes", "signals", "datasets", "experiments")
 
@@ -37,22 +39,6 @@ def _load_plan(changes: dict, configfile: Path):
     if not isinstance(data, dict):
         raise UserError(f"{configfile}: expected keys and values")
     return Plan(validate(Config, data | changes, str(configfile)))
-
-
-def _other_run() -> int | None:
-    """Process id of a Snakemake that works in this folder, if there is one."""
-    import psutil
-
-    here, own = Path.cwd(), {p.pid for p in psutil.Process().parents()} | {psutil.Process().pid}
-    for process in psutil.process_iter(["pid", "cmdline"]):
-        try:
-            words = process.info["cmdline"] or []
-            named = any(Path(word).name == "snakemake" for word in words[:3])
-            if named and process.pid not in own and Path(process.cwd()) == here:
-                return process.pid
-        except (psutil.Error, OSError):
-            continue
-    return None
 
 
 @app.command()
@@ -77,7 +63,8 @@ def run(
     """Run the workflow at one scale and print where the report is.
 
     Checks config and specs first, so that bad input is one line before any job; clears the lock
-    that a killed run leaves behind; then hands over to Snakemake. A rerun goes on where the last
+    that a killed run leaves behind; names files that are not what was written, to make them again;
+    then hands over to Snakemake. A rerun goes on where the last
     run stopped. With --hours, a long scale is run in pieces: what is left is estimated first, and
     a piece that ends by its time exits with 3. A dry run (-- -n) ends with FLOPs and GPU hours.
 
@@ -96,28 +83,19 @@ def run(
         load_settings().at(plan.scale)
     if hours is not None:
         typer.echo(_pieces(plan, hours))
-    from filelock import FileLock, Timeout
+    arguments = snakemake_arguments or []
+    dry = bool({"-n", "--dry-run", "--dryrun"} & set(arguments))
+    from lossless_inr.runs import only_run
 
-    Path(".snakemake").mkdir(exist_ok=True)
-    try:
-        # The operating system frees this lock when its holder dies, however it dies; Snakemake's
-        # own lock files stay behind after a kill and would refuse the next run.
-        with FileLock(".snakemake/lossless-inr.lock", timeout=0):
-            if (other := _other_run()) is not None:
-                raise UserError(
-                    f"snakemake (process {other}) already works in this folder; wait for it"
-                )
-            command = [sys.executable, "-m", "snakemake", "--configfile", str(configfile)]
-            command += ["--config", f"scale={plan.scale}"]
-            command += [f"only={json.dumps(only)}"] if only else []
-            command += [f"compress={json.dumps(compress)}"] if compress else []
-            command += ["partial=True"] if partial else []
-            locks = Path(".snakemake/locks")
-            if locks.is_dir() and any(locks.iterdir()):
-                subprocess.run([*command, "--unlock", "--quiet", "all"], check=True)
-            code = _run_to_end([*command, *(snakemake_arguments or [])], hours)
-    except Timeout:
-        raise UserError("another run already works in this folder; wait for it") from None
+    with only_run():
+        if not dry:
+            _tell_damage(plan.scale)
+        command = [sys.executable, "-m", "snakemake", "--configfile", str(configfile)]
+        command += ["--config", f"scale={plan.scale}"]
+        command += [f"only={json.dumps(only)}"] if only else []
+        command += [f"compress={json.dumps(compress)}"] if compress else []
+        command += ["partial=True"] if partial else []
+        code = _run_to_end([*command, *arguments], hours)
     if code == OUT_OF_TIME:
         done = len(plan.all_fits) - len(_unfinished(plan))
         typer.echo(
@@ -125,7 +103,7 @@ def run(
             "finished; the same command goes on, --partial shows them"
         )
         raise typer.Exit(OUT_OF_TIME)
-    if {"-n", "--dry-run", "--dryrun"} & set(snakemake_arguments or []):
+    if dry:
         from lossless_inr.experiments.estimate import as_text
 
         typer.echo("\n" + as_text(plan))
@@ -139,6 +117,34 @@ def run(
         report = Path("reports") / plan.scale / f"{name}.html"
         if report.is_file():
             typer.echo(f"\nReport: {report}")
+
+
+def _tell_damage(scale: str) -> None:
+    """Name what is damaged and made again, a few lines of it."""
+    from lossless_inr.files import refusal
+    from lossless_inr.seals import inspect
+
+    try:
+        damages = inspect(scale)
+    except OSError as error:
+        raise UserError(f"{error.filename or 'results'}: {refusal(error)}") from None
+    for damage in damages[:SHOWN]:
+        typer.echo(f"damaged: {damage}", err=True)
+    if damages:
+        more = f" (and {len(damages) - SHOWN} more)" if len(damages) > SHOWN else ""
+        typer.echo(f"what is damaged{more} is made again", err=True)
+
+
+@app.command()
+def unlock() -> None:
+    """Remove the locks that a killed run left in this folder, and say which.
+
+    `run` does so by itself; this is for plain snakemake. Locks of a run that lives are left.
+    """
+    from lossless_inr.runs import unlock as remove
+
+    for line in remove():
+        typer.echo(line)
 
 
 def _unfinished(plan) -> list:

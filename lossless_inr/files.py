@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+
+# What a disk or its owner refuses, as opposed to a fault of ours.
+REFUSALS = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+    *(errno.EACCES, errno.EPERM, errno.EROFS),
+)
 
 
 @contextmanager
@@ -32,6 +39,29 @@ def replacing(target: Path, mode: str = "wb", **options) -> Iterator[IO]:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def write(target: Path, content: bytes, *, durable: bool = True) -> None:
+    """Put `content` in the place of `target`, for a file that has one writer at a time.
+
+    Its temporary name is always the same, so that one left behind by a kill is written over.
+    With `durable`, it is on the disk when it has its name, whatever becomes of the power.
+    """
+    target = Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.partial")
+    with open(partial, "wb") as file:
+        file.write(content)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
+    partial.replace(target)
+
+
+def sha256_of(path: Path) -> str:
+    """sha256 of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def refusal(error: OSError) -> str:

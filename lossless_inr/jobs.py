@@ -5,51 +5,105 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lossless_inr.errors import PluginError, UserError
+from lossless_inr.files import REFUSALS, refusal
+from lossless_inr.seals import seal
+
+# Set by workflow/rules/common.smk: the Snakemake that started this job, as "id created".
+WORKFLOW = "LOSSLESS_INR_WORKFLOW"
+# Seconds between two looks whether it still lives.
+LOOK = 0.5
 
 
 @contextmanager
-def job(log: str) -> Iterator[None]:
+def job(snakemake) -> Iterator[dict[str, str]]:
     """Run a script's body: bad input is one line, a fault leaves its traceback in the log.
 
     Standard error goes to the log; the line a user must see goes to both. SIGTERM ends the body
     like Ctrl-C, so that files in the middle of being written are left behind under their
-    temporary names only.
+    temporary names only; so does the end of the workflow that started it. What the body wrote is
+    sealed when it is done (see `seals`).
+
+    Parameters
+    ----------
+    snakemake
+        What Snakemake gives a script.
+
+    Yields
+    ------
+    dict of str to str
+        For files besides the declared outputs that are to be sealed: path -> sha256.
     """
-    path = Path(log)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    log, kept = str(snakemake.log[0]), {}
     terminal = os.dup(2)
-    with open(path, "w", encoding="utf-8", buffering=1) as file:
-        os.dup2(file.fileno(), 2)
 
-        def tell(line: str) -> None:
-            os.write(terminal, f"{line}\n".encode())
-            print(line, file=sys.stderr, flush=True)
+    def tell(line: str) -> None:
+        for descriptor in (terminal, 2):
+            # The terminal may be gone with the workflow, the log's disk may be full.
+            with suppress(OSError):
+                os.write(descriptor, f"{line}\n".encode())
 
-        def interrupted(*_):
-            raise KeyboardInterrupt
+    def interrupted(*_):
+        raise KeyboardInterrupt
 
-        signal.signal(signal.SIGTERM, interrupted)
-        signal.signal(signal.SIGINT, interrupted)  # until now its end, see workflow/start
-        job.tell = tell
-        try:
-            yield
-        except (UserError, PluginError) as error:
-            tell(f"error: {error}")
+    signal.signal(signal.SIGTERM, interrupted)
+    signal.signal(signal.SIGINT, interrupted)  # until now its end, see workflow/start
+    job.tell = tell
+    try:
+        Path(log).parent.mkdir(parents=True, exist_ok=True)
+        file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        os.dup2(file, 2)
+        os.close(file)
+        _end_with_workflow()
+        yield kept
+        seal(log, [*map(str, snakemake.output)], [*map(str, snakemake.input)], kept)
+    except (UserError, PluginError) as error:
+        tell(f"error: {error}")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        tell("interrupted; finished fits are kept, the same command goes on from here")
+        sys.exit(130)
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in REFUSALS:
+            tell(f"error: {error.filename or snakemake.output[0]}: {refusal(error)}")
             sys.exit(1)
-        except KeyboardInterrupt:
-            tell("interrupted; finished fits are kept, the same command goes on from here")
-            sys.exit(130)
-        except Exception as error:
+        with suppress(OSError):
             traceback.print_exc()
-            tell(f"error: {type(error).__name__}: {error} (traceback in {log})")
-            sys.exit(1)
+        tell(f"error: {type(error).__name__}: {error} (traceback in {log})")
+        sys.exit(1)
+
+
+def _end_with_workflow() -> None:
+    """End this process like Ctrl-C when the Snakemake that started it is killed.
+
+    Otherwise its fits would go on beside those of the next run.
+    """
+    import psutil
+
+    number, _, created = os.environ.get(WORKFLOW, "").partition(" ")
+    if not number:
+        return
+
+    def lives() -> bool:
+        try:
+            return str(psutil.Process(int(number)).create_time()) == created
+        except psutil.Error:
+            return False
+
+    def watch() -> None:
+        while lives():
+            time.sleep(LOOK)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    if lives():  # else it is on another machine
+        threading.Thread(target=watch, daemon=True).start()
 
 
 def tell(line: str) -> None:

@@ -23,6 +23,7 @@ from lossless_inr.metrics import (
     ssim,
     wrong_bits_per_plane,
 )
+from lossless_inr.private import anonymous
 from lossless_inr.schema import Strict
 from lossless_inr.signals import Signal
 from lossless_inr.signals.signal import sample_dtype, samples_sha256
@@ -127,12 +128,12 @@ def score(folder: Path, program: str, signal: Signal) -> list[Score]:
     try:
         steps = _steps(folder)
     except UserError as error:
-        return [Score(**facts, status="failed", reason=str(error))]
+        return [Score(**facts, status="failed", reason=anonymous(str(error)))]
     facts["steps"] = steps
     failed = [one for one in steps if one["reason"]]
     if failed:
         reason = f"{failed[0]['step']}: {failed[0]['reason']}"
-        return [Score(**facts, status="failed", reason=reason)]
+        return [Score(**facts, status="failed", reason=anonymous(reason))]
     places = {"": folder}
     try:
         inside = sorted(p for p in folder.iterdir() if p.is_dir() and not p.is_symlink())
@@ -141,7 +142,7 @@ def score(folder: Path, program: str, signal: Signal) -> list[Score]:
                 raise UserError(f"{len(inside)} folders; at most {MOST_VARIANTS} methods are read")
             places = {_name(place): place for place in inside}
     except UserError as error:
-        return [Score(**facts, status="failed", reason=str(error))]
+        return [Score(**facts, status="failed", reason=anonymous(str(error)))]
     return [
         _score_place(place, facts | {"variant": name}, signal) for name, place in places.items()
     ]
@@ -158,7 +159,9 @@ def unusable(program: str, signal: Signal, reason: str) -> Score:
     reason : str
         Why it was not; made one line of at most 300 characters.
     """
-    return Score(**_facts(program, signal), status="failed", reason=" ".join(reason.split())[:300])
+    return Score(
+        **_facts(program, signal), status="failed", reason=anonymous(" ".join(reason.split()))[:300]
+    )
 
 
 def _facts(program: str, signal: Signal) -> dict:
@@ -185,7 +188,11 @@ def _steps(folder: Path) -> list[dict]:
         if not steps:
             raise ValueError
         names = ("step", "command", "seconds", "reason")
-        return [{name: one[name] for name in names} for one in steps]
+        found = [{name: one[name] for name in names} for one in steps]
+        # Programs lie in folders of this machine.
+        return [
+            one | {"command": [anonymous(str(word)) for word in one["command"]]} for one in found
+        ]
     except (OSError, ValueError, KeyError, TypeError):
         raise UserError(
             f"no readable {NOTES}; the rule must start its program with {{params.run}}"
@@ -196,14 +203,14 @@ def _score_place(place: Path, facts: dict, signal: Signal) -> Score:
     try:
         if (place / NOT_APPLICABLE).is_file():
             reason = _text(place / NOT_APPLICABLE)[:200]
-            return Score(**facts, status="not applicable", reason=reason)
+            return Score(**facts, status="not applicable", reason=anonymous(reason))
         decoded = _reconstruction(place, signal)
         code_bytes = _code_bytes(place)
         seconds = _seconds(place, facts["steps"], code_bytes)
         quality = quality_of(decoded, signal.samples, signal.bits, signal.encoding)
         digest = samples_sha256(decoded, signal.bits)
     except UserError as error:
-        return Score(**facts, status="failed", reason=str(error))
+        return Score(**facts, status="failed", reason=anonymous(str(error)))
     except OSError as error:
         return Score(**facts, status="failed", reason=f"unreadable: {error.strerror}")
     return Score(

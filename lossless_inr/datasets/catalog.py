@@ -36,6 +36,7 @@ from lossless_inr.datasets.table import (
     whole_name,
 )
 from lossless_inr.errors import UserError, suggest
+from lossless_inr.private import anonymous
 from lossless_inr.signals import readers, resample, synthetic
 from lossless_inr.signals.codes import FLOAT_CODES
 from lossless_inr.signals.signal import Signal, sample_dtype
@@ -322,7 +323,8 @@ class Catalog:
             bits=entry.bits,
             kind=entry.kind,
             title=entry.title,
-            source=entry.source,
+            # Of a file outside of the project only the name: prepared signals are shared.
+            source=anonymous(entry.source),
             licence=entry.licence,
             citation=entry.citation,
             encoding=entry.encoding,

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as dump_tensors
+
+from lossless_inr.files import write
 
 LOG = logging.getLogger(__name__)
 
@@ -37,13 +39,12 @@ class Checkpoint:
 
     def save(self, tensors: dict[str, torch.Tensor], facts: dict) -> None:
         """Write tensors and JSON-safe facts."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(
+        content = dump_tensors(
             {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
-            self.partial,
             metadata={"identity": self.identity, "facts": json.dumps(facts)},
         )
-        self.partial.replace(self.path)
+        # A state that a power cut damages costs the fit what it had, and is known for damaged.
+        write(self.path, content, durable=False)
         self.saved = time.monotonic()
 
     def load(self, device: torch.device) -> tuple[dict[str, torch.Tensor], dict] | None:

@@ -54,7 +54,7 @@ def read(path: Path) -> list[Entry]:
         where = f"{path}, line {number}"
         try:
             data = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{where}: damaged ({error}); restore the file") from None
         record = data.get("record", {}) if isinstance(data, dict) else {}
         version = record.get("schema_version") if isinstance(record, dict) else None

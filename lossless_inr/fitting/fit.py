@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import logging
 import math
@@ -28,6 +29,7 @@ from lossless_inr import registry
 from lossless_inr.engine.checkpoint import Checkpoint
 from lossless_inr.engine.loop import Curve, Outcome, OutOfTime, fit_many, used_precision
 from lossless_inr.errors import UserError
+from lossless_inr.files import REFUSALS, refusal, write
 from lossless_inr.fitting import digests, provenance
 from lossless_inr.fitting.record import FitSpec, Quality, Record, Timing
 from lossless_inr.fitting.seeding import derive_seed
@@ -45,6 +47,7 @@ from lossless_inr.networks._base import (
     macs_per_row,
     stored_state,
 )
+from lossless_inr.private import anonymous
 from lossless_inr.representations._base import Representation
 from lossless_inr.signals import Signal, samples_sha256
 
@@ -114,12 +117,17 @@ def build_network(spec: FitSpec, form: Representation) -> nn.Module:
     return networks[0] if len(networks) == 1 else Parallel(networks)
 
 
-def save_weights(state: dict[str, torch.Tensor], path: Path) -> None:
-    """Write weights as safetensors, atomically; complex tensors as pairs of reals."""
+def packed_weights(state: dict[str, torch.Tensor]) -> bytes:
+    """Weights as safetensors; complex tensors as pairs of reals."""
     stored = {
         k: (torch.view_as_real(v) if v.is_complex() else v).contiguous() for k, v in state.items()
     }
-    _replace(path, dump_tensors(stored))
+    return dump_tensors(stored)
+
+
+def save_weights(state: dict[str, torch.Tensor], path: Path) -> None:
+    """Write weights as safetensors, atomically."""
+    write(path, packed_weights(state))
 
 
 def load_weights(network: nn.Module, path: Path) -> None:
@@ -142,13 +150,6 @@ def load_weights(network: nn.Module, path: Path) -> None:
         raise UserError(
             f"{path}: weights missing, damaged or of another network ({error})"
         ) from None
-
-
-def _replace(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.partial")
-    temporary.write_bytes(content)
-    temporary.replace(path)
 
 
 def _quality(wrong: int, squared: float, ssim: float | None, samples: int, bits: int) -> Quality:
@@ -388,10 +389,8 @@ def _write_fit(
 ) -> Record:
     """Write the files of one finished fit, the record last."""
     saving = time.perf_counter()
-    save_weights(outcome.state, folder / "weights.safetensors")
     table = io.BytesIO()
     curve_table(outcome.curve, spec.bits).to_parquet(table, index=False)
-    _replace(folder / "curve.parquet", table.getvalue())
     size["weight_bytes"] = sum(tensor.nbytes for tensor in outcome.state.values())
     shape, dtype = signal.samples.shape, signal.samples.dtype
     arrays = io.BytesIO()
@@ -400,7 +399,13 @@ def _write_fit(
         last=outcome.decoded.reshape(shape).astype(dtype),
         best=outcome.best_decoded.reshape(shape).astype(dtype),
     )
-    _replace(folder / "decoded.npz", arrays.getvalue())
+    files = {
+        "weights.safetensors": packed_weights(outcome.state),
+        "curve.parquet": table.getvalue(),
+        "decoded.npz": arrays.getvalue(),
+    }
+    for name, content in files.items():
+        write(folder / name, content)
     saving = time.perf_counter() - saving
 
     samples, curve = signal.samples.size, outcome.curve
@@ -448,6 +453,7 @@ def _write_fit(
             fit=outcome.seconds, evaluation=outcome.evaluation_seconds, saving=saving, **timing
         ),
         peak_memory_mib=peak_memory_mib(where),
+        files={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
         provenance={
             "git": provenance.git_state(),
             "machine": provenance.machine(),
@@ -487,12 +493,19 @@ def run_or_record_failures(
 
     One broken fit must not lose the rest of its shard, nor of its batch: after a fault each fit
     is tried alone. Tracebacks go to stderr (the log).
+
+    Raises
+    ------
+    UserError
+        If the disk refuses a file: that is no outcome of a fit, and the next fit would meet it too.
     """
     try:
         return run_fits(specs, signals, folders, *options)
     except (UserError, OutOfTime):
         raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in REFUSALS:
+            raise UserError(f"{error.filename or folders[0]}: {refusal(error)}") from None
         traceback.print_exc()
         if len(specs) > 1:
             alone = zip(specs, signals, folders, strict=True)
@@ -504,7 +517,7 @@ def run_or_record_failures(
             code_digest=digests.of_code(spec.network, spec.representation),
             signal_sha256=signal.sha256,
             status="failed",
-            error=f"{type(error).__name__}: {error}"[:500],
+            error=anonymous(f"{type(error).__name__}: {error}")[:500],
             provenance={
                 "git": provenance.git_state(),
                 "ended": provenance.now(),

@@ -9,16 +9,22 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PlainSerializer, model_validator
 
-from lossless_inr import registry
+from lossless_inr import names, registry
 from lossless_inr.engine.settings import Settings
 from lossless_inr.errors import UserError
+from lossless_inr.files import write
 from lossless_inr.fitting import digests
 from lossless_inr.fitting.forms import passes_per_iteration
 from lossless_inr.schema import Strict, validate
 from lossless_inr.signals.codes import CODES, FLOAT_CODES
 
 SCHEMA_VERSION = 1
+# Key of the record's own digest, in the file only.
+DIGEST = "record_digest"
 
+# A record may be anybody's, and these become parts of paths.
+Name = Annotated[str, AfterValidator(names.plain)]
+PathName = Annotated[str, AfterValidator(names.path)]
 Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0)]
 
@@ -43,19 +49,19 @@ class FitSpec(Strict):
     the result is here, in the code digest, or in the signal's digest.
     """
 
-    signal: str
+    signal: PathName
     kind: str
     shape: Annotated[list[int], Field(min_length=2, max_length=3)]
     bits: Annotated[int, Field(ge=1, le=64)]
     # Left out of the dump where it is the default, so that a fit keeps its digest.
     code: Annotated[Literal[CODES], Field(exclude_if=lambda code: code == "offset")] = "offset"
-    network: str
+    network: Name
     network_parameters: dict[str, float] = {}
     width: Annotated[int, Field(ge=1)]
     hidden_layers: Annotated[int, Field(ge=0)]
-    representation: str
+    representation: Name
     representation_parameters: dict[str, int | float | str] = {}
-    recipe: str
+    recipe: Name
     settings: Settings
     iterations: Annotated[int, Field(ge=0)]
     seed: Annotated[int, Field(ge=0)]
@@ -190,7 +196,15 @@ class Record(Strict):
     margin_iterations: Count | None = None
     timing: Timing | None = None
     peak_memory_mib: float | None = None
+    # Name -> sha256 of what the fit wrote beside its record. Left out of the dump of records from
+    # before it was noted, which keep their digest.
+    files: Annotated[dict[Name, str] | None, Field(exclude_if=lambda files: files is None)] = None
     provenance: dict[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the whole record."""
+        return digests.of_json(self.model_dump())
 
     def is_current(self, spec: FitSpec, signal_sha256: str) -> bool:
         """Whether this record answers `spec` on that signal with today's code."""
@@ -202,13 +216,13 @@ class Record(Strict):
         )
 
     def save(self, folder: Path) -> None:
-        """Write `record.json` last and atomically: where it exists, the fit is finished."""
-        path = Path(folder) / "record.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".partial")
-        text = json.dumps(self.model_dump(), indent=1, sort_keys=True, allow_nan=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
-        temporary.replace(path)
+        """Write `record.json` last and atomically: where it exists, the fit is finished.
+
+        The file has the record's own digest in it, so that an edit by hand shows.
+        """
+        data = self.model_dump() | {DIGEST: self.digest}
+        text = json.dumps(data, indent=1, sort_keys=True, allow_nan=False)
+        write(Path(folder) / "record.json", f"{text}\n".encode())
 
     @classmethod
     def load(cls, path: Path) -> Record:
@@ -217,20 +231,28 @@ class Record(Strict):
         Raises
         ------
         UserError
-            If the file is missing, damaged or of another schema.
+            If the file is missing, damaged, of another schema, or was edited.
         """
         try:
             data = json.loads(Path(path).read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise UserError(f"{path}: no such record") from None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{path}: damaged record ({error}); delete it and run again") from None
         version = data.get("schema_version") if isinstance(data, dict) else None
         if version != SCHEMA_VERSION:
             raise UserError(
                 f"{path}: record of schema version {version}, expected {SCHEMA_VERSION}"
             )
-        return validate(cls, data, str(path))
+        sealed = data.pop(DIGEST, None)
+        record = validate(cls, data, str(path))
+        # Records from before digests were noted have none; those that count today do.
+        if sealed is not None and sealed != record.digest:
+            raise UserError(
+                f"{path}: was changed after it was written (its digest differs); delete it and "
+                "run again"
+            )
+        return record
 
     @classmethod
     def load_if_current(cls, folder: Path, spec: FitSpec, signal_sha256: str) -> Record | None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lossless_inr.files import replacing
+from lossless_inr.fitting.kept import finished
 from lossless_inr.fitting.record import FitSpec, Record
 
 
@@ -36,7 +37,7 @@ def take_over(results: Path, spec: FitSpec, signal_sha256: str) -> Record | None
         None if no other scale has it.
     """
     for folder in elsewhere(results, spec):
-        record = Record.load_if_current(folder, spec, signal_sha256)
+        record, _ = finished(folder, spec, signal_sha256)
         if record is None:
             continue
         target = Path(results) / spec.folder

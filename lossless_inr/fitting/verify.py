@@ -17,6 +17,7 @@ from lossless_inr.errors import PluginError, UserError
 from lossless_inr.fitting import digests
 from lossless_inr.fitting.fit import build_form, build_network, exact_float32, load_weights
 from lossless_inr.fitting.record import Check, Record, Verdict
+from lossless_inr.private import anonymous
 from lossless_inr.signals import Signal, samples_sha256
 
 
@@ -102,7 +103,7 @@ def verify(record: Record, signal: Signal, folder: Path) -> Verdict:
                 )
             )
     except (UserError, PluginError) as error:
-        return Verdict(**facts, note=str(error))
+        return Verdict(**facts, note=anonymous(str(error)))
     finally:
         torch.set_num_threads(threads_before)
     facts["verified"] = record.status == "lossless" and all(check.lossless for check in checks)

@@ -65,7 +65,7 @@ class Prior:
     @classmethod
     def load(cls, path) -> Prior:
         """Read a file of `save`."""
-        with np.load(path) as found:
+        with np.load(path, allow_pickle=False) as found:
             shared = Shared(str(found["form"]), *map(int, found["size"]))
             state = {
                 k.removeprefix("shared."): torch.from_numpy(found[k]).float()

@@ -91,6 +91,6 @@ def _pictures(row, results, signal, record, side, curve_of) -> dict | None:
     # Another version of the signal is not what was fitted.
     if signal.sha256 != record.signal_sha256:
         return None
-    with np.load(decoded) as archive:
+    with np.load(decoded, allow_pickle=False) as archive:
         best = archive["best"].astype(np.int64)
     return pictures.of_fit(row, curve_of(row), best, signal, side)

@@ -11,24 +11,37 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import stat
 import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import pandas as pd
+from pydantic import AfterValidator
 
 from lossless_inr.errors import UserError
 from lossless_inr.experiments import reference
 from lossless_inr.experiments.plan import Plan
 from lossless_inr.experiments.spec import Experiment
 from lossless_inr.files import refusal, replacing
+from lossless_inr.names import plain, stays_inside
+from lossless_inr.private import anonymous
 from lossless_inr.report import compression_page, guard_page
 from lossless_inr.schema import Strict, validate
 
 VERSION = 1
+# They become parts of paths.
+Name = Annotated[str, AfterValidator(plain)]
+# Of a table that is opened: rows times columns. A curve has as many rows as iterations.
+MOST_CELLS = 500_000_000
+# What the contents of an archive from elsewhere make a program stumble over.
+REFUSED = (
+    *(OSError, ValueError, KeyError, AttributeError, TypeError, IndexError, ArithmeticError),
+    *(MemoryError, RecursionError, zipfile.BadZipFile),
+)
 # Of an archive that is opened: files, and bytes once unpacked.
 MOST_FILES, MOST_BYTES = 1_000_000, 64 * 2**30
 # What a report reads of a fit; weights only when they are asked for.
@@ -45,8 +58,8 @@ class Contents(Strict):
     """What an archive says of itself, `contents.json`; see `report.build` for the keys."""
 
     version: int = VERSION
-    scale: str
-    experiments: dict[str, Experiment]
+    scale: Name
+    experiments: dict[Name, Experiment]
     planned: dict[str, int]
     planned_fits: dict[str, list[dict[str, Any]]]
 
@@ -95,12 +108,10 @@ def export(plan: Plan, output: Path, *, root: Path = Path("."), weights: bool = 
             _copy(results, bag / "results", [f"{folder}/{name}" for name in files])
         signals = sorted(fits.signal.unique())
         _copy(root / "data/prepared", bag / "prepared", [f"{name}.npz" for name in signals])
-        _copy(root, bag, ["constraints.txt", "datasets.lock", plan.config.datasets])
+        _copy(root, bag, ["constraints.txt", "datasets.lock"])
         studies = (*guard_page.FILES, *compression_page.FILES)
         _copy(root / "benchmarks", bag / "benchmarks", studies)
-        for place in (plan.config.recipes, plan.config.experiments):
-            found = sorted((root / place).glob("*.yaml"))
-            _copy(root, bag, [str(path.relative_to(root)) for path in found])
+        _copy_settings(plan, root, bag)
         reference.merge(reference.of_results(results), bag)
         licences = _licences(plan, signals)
         licences.to_csv(bag / "signals.csv", index=False)
@@ -127,6 +138,24 @@ def _copy(source: Path, target: Path, names: Iterable[str]) -> None:
         if (source / name).is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source / name, target / name)
+
+
+def _copy_settings(plan: Plan, root: Path, bag: Path) -> None:
+    """Config as it was, but for this machine's folders.
+
+    What lies outside of the project stands where the shipped config has it.
+    """
+    usual = {kind: Path("config", kind) for kind in ("recipes", "experiments")}
+    found = {root / plan.config.datasets: Path("config/datasets.tsv")}
+    for kind, place in usual.items():
+        folder = root / getattr(plan.config, kind)
+        found |= {path: place / path.name for path in sorted(folder.glob("*.yaml"))}
+    top = root.resolve()
+    for path, otherwise in found.items():
+        inside = path.resolve().is_relative_to(top)
+        target = bag / (path.resolve().relative_to(top) if inside else otherwise)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(anonymous(path.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def _licences(plan: Plan, signals: list[str]) -> pd.DataFrame:
@@ -178,6 +207,8 @@ def opened(archive: Path) -> Iterator[Path]:
                 _check_sizes(content, archive)
                 for entry in content.infolist():
                     _check_inside(entry.filename, archive)
+                    if stat.S_ISLNK(entry.external_attr >> 16):
+                        raise UserError(f"{archive}: {entry.filename!r:.100} is a link; refused")
                 content.extractall(bag)
             bagit.Bag(str(bag)).validate()
         except FileNotFoundError:
@@ -216,16 +247,14 @@ def report_from(archive: Path, output: Path) -> None:
         where = f"{archive}: contents.json"
         try:
             told = json.loads((payload / "contents.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             raise UserError(f"{where}: missing or damaged") from None
         if not isinstance(told, dict) or told.get("version") != VERSION:
             version = told.get("version") if isinstance(told, dict) else None
             raise UserError(f"{where}: version {version}; this program reads {VERSION}")
         contents = validate(Contents, told, where)
         try:
-            fits = pd.read_parquet(payload / "results/fits.parquet")
-            for name in (*fits.folder, *fits.signal):
-                _check_inside(str(name), archive)
+            _check_tables(payload, archive)
             build(
                 scale=contents.scale,
                 experiments={n: e.model_dump() for n, e in contents.experiments.items()},
@@ -238,13 +267,32 @@ def report_from(archive: Path, output: Path) -> None:
             )
         except UserError:
             raise
-        except (OSError, ValueError, KeyError, AttributeError) as error:
+        except REFUSED as error:
             raise UserError(
                 f"{archive}: its report cannot be built ({type(error).__name__}: {error})"
             ) from None
 
 
+def _check_tables(payload: Path, archive: Path) -> None:
+    """Names and sizes in the tables of results, before anything opens what they name.
+
+    A few bytes of a column can unpack to any number of rows.
+    """
+    import pyarrow.parquet as pq
+
+    for path in sorted(payload.rglob("*.parquet")):
+        shape = pq.read_metadata(path)
+        if shape.num_rows * shape.num_columns > MOST_CELLS:
+            raise UserError(
+                f"{archive}: {path.relative_to(payload)} has {shape.num_rows:,} rows of "
+                f"{shape.num_columns} columns, which are refused"
+            )
+        named = [name for name in ("folder", "signal") if name in shape.schema.names]
+        for name in named:
+            for value in set(pd.read_parquet(path, columns=[name])[name].dropna()):
+                _check_inside(str(value), archive)
+
+
 def _check_inside(name: str, archive: Path) -> None:
-    parts = PurePosixPath(name).parts
-    if not parts or name.startswith("/") or ".." in parts or "\\" in name or "\0" in name:
+    if not stays_inside(name):
         raise UserError(f"{archive}: the name {name!r:.100} leads out of the archive; refused")

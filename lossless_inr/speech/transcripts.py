@@ -94,7 +94,7 @@ def transcribe(fits: pd.DataFrame, results: Path, prepared: Path) -> pd.DataFram
             rows.append(row | {"transcript": None, "reason": f"{fit.status}: no reconstruction"})
             continue
         try:
-            with np.load(path) as archive:
+            with np.load(path, allow_pickle=False) as archive:
                 decoded = archive[HEARD]
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise UserError(

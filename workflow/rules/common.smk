@@ -4,6 +4,7 @@ import os
 import re
 import sys
 
+import psutil
 from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, workflow.basedir)
@@ -14,6 +15,9 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
         *filter(None, [os.environ.get("PYTHONPATH")]),
     ]
 )
+
+# For scripts as well: they end with the Snakemake that started them, see lossless_inr/jobs.py.
+os.environ["LOSSLESS_INR_WORKFLOW"] = f"{os.getpid()} {psutil.Process().create_time()}"
 
 from lossless_inr.datasets.table import whole_name
 from lossless_inr.errors import UserError

@@ -7,7 +7,7 @@ from lossless_inr.experiments.tables import collect
 from lossless_inr.jobs import job
 
 if __name__ == "__main__":
-    with job(snakemake.log[0]):
+    with job(snakemake):
         verdicts = [v for path in snakemake.input for v in json.loads(Path(path).read_text())]
         table = collect(
             verdicts, Path("results") / snakemake.wildcards.scale, Path("data/prepared")

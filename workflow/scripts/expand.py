@@ -9,7 +9,7 @@ from lossless_inr.expansion.summary import summary
 from lossless_inr.jobs import job
 
 if __name__ == "__main__":
-    with job(snakemake.log[0]):
+    with job(snakemake):
         fits = pd.read_parquet(snakemake.input.fits)
         chosen = fits[fits.spec_digest.isin(snakemake.params.fits)]
         results = Path("results") / snakemake.wildcards.scale

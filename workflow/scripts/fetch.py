@@ -19,7 +19,7 @@ class Told(logging.Handler):
 
 
 if __name__ == "__main__":
-    with job(snakemake.log[0]):
+    with job(snakemake):
         logging.getLogger("lossless_inr").addHandler(Told())
         catalog = Catalog(Path(snakemake.params.datasets))
         entries = [catalog.find(signal)[0] for signal in snakemake.params.signals]

@@ -8,7 +8,7 @@ from lossless_inr.experiments.figures import draw
 from lossless_inr.jobs import job
 
 if __name__ == "__main__":
-    with job(snakemake.log[0]):
+    with job(snakemake):
         draw(
             snakemake.params.layout,
             pd.read_parquet(snakemake.input[0]),

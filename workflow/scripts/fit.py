@@ -7,16 +7,23 @@ from pathlib import Path
 
 from lossless_inr.experiments.plan import Plan
 from lossless_inr.experiments.spec import Config
-from lossless_inr.fitting import digests
-from lossless_inr.fitting.record import FitSpec, Record
+from lossless_inr.files import sha256_of
+from lossless_inr.fitting.kept import finished
+from lossless_inr.fitting.record import FitSpec
 from lossless_inr.fitting.reuse import take_over
-from lossless_inr.jobs import Progress, job
+from lossless_inr.jobs import Progress, job, tell
 from lossless_inr.schema import validate
 from lossless_inr.signals import Signal
 
 
-def run(config: Config, shard_name: str, results: Path, *, threads: int) -> list[dict]:
-    """Fit what is missing; return the stamp (folders and digests of the shard's records)."""
+def run(
+    config: Config, shard_name: str, results: Path, *, threads: int
+) -> tuple[list[dict], dict[str, str]]:
+    """Fit what is missing or damaged.
+
+    Returns the stamp (folders and digests of the shard's records), and the sha256 of every file
+    of its fits.
+    """
     start = time.perf_counter()
     # Inside the job, so that Ctrl-C during the seconds that torch takes ends in words as well.
     from lossless_inr.fitting.fit import Resources, groups, run_or_record_failures
@@ -38,9 +45,11 @@ def run(config: Config, shard_name: str, results: Path, *, threads: int) -> list
     records = {}
     for spec in shard.fits:
         sha256, where = signals[spec.signal].sha256, "before"
-        record = Record.load_if_current(results / spec.folder, spec, sha256)
+        record, why = finished(results / spec.folder, spec, sha256)
         if record is None and (record := take_over(results, spec, sha256)):
             where = "at another scale"
+        if why:
+            tell(f"{why}; {'copied' if record else 'fitted'} again")
         if record is not None:
             records[spec.digest] = record
             progress.begin(title(spec), 0, 0)
@@ -61,15 +70,17 @@ def run(config: Config, shard_name: str, results: Path, *, threads: int) -> list
             seconds = f", {record.timing.fit:.1f} s" if record.timing else f": {record.error}"
             progress.title = title(spec)
             progress.end(f"{record.status} after {record.iterations} iterations{seconds}")
-    stamp = []
+    stamp, kept = [], {}
     for spec in shard.fits:
         record = records[spec.digest]
         # With the record's digest, a fit that ran again changes the stamp: Snakemake compares the
         # content of small files, and would not verify again for a newer date alone.
-        digest = digests.of_json(record.model_dump())
-        facts = {"status": record.status, "record_digest": digest}
+        facts = {"status": record.status, "record_digest": record.digest}
         stamp.append({"spec_digest": spec.digest, "folder": spec.folder, **facts})
-    return stamp
+        folder = results / spec.folder
+        kept |= {str(folder / name): sha256 for name, sha256 in (record.files or {}).items()}
+        kept[str(folder / "record.json")] = sha256_of(folder / "record.json")
+    return stamp, kept
 
 
 def title(spec: FitSpec) -> str:
@@ -78,12 +89,13 @@ def title(spec: FitSpec) -> str:
 
 
 if __name__ == "__main__":
-    with job(snakemake.log[0]):
+    with job(snakemake) as sealed:
         config = validate(Config, snakemake.config, "config")
-        stamp = run(
+        stamp, kept = run(
             config,
             snakemake.wildcards.shard,
             Path("results") / snakemake.wildcards.scale,
             threads=snakemake.threads,
         )
+        sealed |= kept
         Path(snakemake.output[0]).write_text(json.dumps(stamp, indent=1))

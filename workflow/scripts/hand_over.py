@@ -7,6 +7,6 @@ from lossless_inr.jobs import job
 from lossless_inr.signals import Signal
 
 if __name__ == "__main__":
-    with job(snakemake.log[0]):
+    with job(snakemake):
         signal = Signal.load(Path(snakemake.input[0]))
         hand_over(signal, Path(snakemake.output.raw), Path(snakemake.output.facts))

@@ -8,7 +8,7 @@ from lossless_inr.datasets.store import Store
 from lossless_inr.jobs import job
 
 if __name__ == "__main__":
-    with job(snakemake.log[0]):
+    with job(snakemake):
         catalog = Catalog(Path(snakemake.params.datasets))
         signal, target = snakemake.wildcards.signal, Path(snakemake.output[0])
         # The stamp says that the file was fetched; it may have been deleted since.

@@ -6,7 +6,7 @@ from lossless_inr.jobs import job
 from lossless_inr.report.build import build
 
 if __name__ == "__main__":
-    with job(snakemake.log[0]):
+    with job(snakemake):
         build(
             scale=snakemake.wildcards.scale,
             experiments=snakemake.params.experiments,

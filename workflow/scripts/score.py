@@ -11,7 +11,7 @@ from lossless_inr.jobs import job, tell
 from lossless_inr.signals import Signal
 
 if __name__ == "__main__":
-    with job(snakemake.log[0]):
+    with job(snakemake):
         results = Path("results") / snakemake.wildcards.scale
         scores = []
         for program, signals in snakemake.params.baselines.items():

@@ -6,7 +6,7 @@ from lossless_inr.experiments.tables import fits_table, summary_table
 from lossless_inr.jobs import job
 
 if __name__ == "__main__":
-    with job(snakemake.log[0]):
+    with job(snakemake):
         fits = pd.read_parquet(snakemake.input[0])
         params = snakemake.params
         table = fits_table(fits, params.fits, params.cells, params.sets)

@@ -19,7 +19,7 @@ def load_curve(fit: pd.Series, results: Path) -> pd.DataFrame:
 
 def load_decoded(fit: pd.Series, results: Path, which: str) -> np.ndarray:
     """What a fit decoded to, at its `last` iteration or at its `best` (smallest RMSE)."""
-    with np.load(results / fit.folder / "decoded.npz") as archive:
+    with np.load(results / fit.folder / "decoded.npz", allow_pickle=False) as archive:
         return archive[which].astype(np.int64)
 
 

@@ -1,0 +1,197 @@
+"""What each job of the workflow wrote, noted when it was complete, and checked before the next run.
+
+Snakemake takes a file that exists for a file that is whole. A power cut, a full disk or an edit
+can leave one that is not, so every job ends by noting sizes, times and digests of its files in
+`results/.seals`, and `lossless-inr run` begins by removing what differs: Snakemake then makes it
+again, and whatever was made from it. Only files whose size or times changed are read. Imports no
+torch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lossless_inr.files import replacing, sha256_of
+
+SEALS = Path("results/.seals")
+# What the workflow makes of a scale's fits, relative to the project; nothing else is removed.
+MADE = (
+    *("results/{scale}/shards/*.json", "results/{scale}/verified/*.json"),
+    *("results/{scale}/*.parquet", "results/{scale}/rate.csv", "results/{scale}/scores.jsonl"),
+    *("results/{scale}/tables/*.csv", "results/{scale}/tables/*.parquet"),
+    *("results/{scale}/figures/*.csv", "results/{scale}/figures/*.svg"),
+    *("results/{scale}/figures/*.png", "results/{scale}/speech/*", "results/{scale}/expansion/*"),
+    *("reports/{scale}/report.html", "results/{scale}/checked"),
+)
+# Jobs that serve every scale; their logs, and so their seals, lie beside those of scales.
+SHARED = ("fetch", "prepare", "hand_over")
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A file that is not what its job wrote.
+
+    Attributes
+    ----------
+    path : str
+        Relative to the project.
+    what : str
+        In words.
+    """
+
+    path: str
+    what: str
+
+    def __str__(self):
+        return f"{self.path}: {self.what}"
+
+
+def place(log: str) -> Path:
+    """Where the seal of the job with this log lies."""
+    return SEALS / Path(log).relative_to("logs").with_suffix(".json")
+
+
+def _state(path: str) -> list[int]:
+    found = os.stat(path)
+    # The last is not for programs to set: it tells of a change that keeps the time of writing.
+    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns]
+
+
+def seal(log: str, made: Iterable[str], used: Iterable[str], kept: dict[str, str]) -> None:
+    """Note the files of a job that has done its work.
+
+    Parameters
+    ----------
+    log : str
+        The job's log, `logs/...`, by which its seal is found.
+    made : iterable of str
+        Its declared outputs, which are removed when one of the job's files turns out damaged.
+    used : iterable of str
+        Its inputs. By their digests, and not by anybody's clock, it is known whether an output
+        was made from what is there.
+    kept : dict of str to str
+        Further files -> sha256: those of fits, which mend themselves when their shard runs again.
+    """
+    facts = {"made": {}, "kept": {}, "used": {}}
+    for path in made:
+        if os.path.isfile(path):
+            facts["made"][path] = [*_state(path), sha256_of(Path(path))]
+    for path, digest in kept.items():
+        facts["kept"][path] = [*_state(path), digest]
+    facts["used"] = {path: sha256_of(Path(path)) for path in used if os.path.isfile(path)}
+    with replacing(place(log), "w", encoding="utf-8") as file:
+        json.dump(facts, file)
+
+
+def _read(path: Path) -> dict[str, dict] | None:
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        for files in (facts["made"], facts["kept"]):
+            for size, written, changed, digest in files.values():
+                if len(digest) != 64 or size + written + changed < 0:
+                    return None
+        return facts if all(len(digest) == 64 for digest in facts["used"].values()) else None
+    except Exception:  # a damaged file raises anything
+        return None
+
+
+def _differences(facts: dict[str, dict]) -> Iterator[Damage]:
+    """Damage to the files of one seal; notes the new times of files that are as they were."""
+    for files in (facts["made"], facts["kept"]):
+        for path, known in files.items():
+            try:
+                state = _state(path)
+                if state == known[:3]:
+                    continue
+                if state[0] != known[0]:
+                    yield Damage(path, f"has {state[0]:,} bytes, {known[0]:,} were written")
+                elif sha256_of(Path(path)) != known[3]:
+                    yield Damage(path, "is not what was written (its digest differs)")
+                else:
+                    known[:3] = state
+            except FileNotFoundError:
+                if files is facts["kept"]:
+                    yield Damage(path, "is missing")
+            except OSError as error:
+                yield Damage(path, f"cannot be read ({error.strerror})")
+
+
+def inspect(scale: str) -> list[Damage]:
+    """Remove what is damaged of a scale, and of the data it uses, for Snakemake to make again.
+
+    Outputs without a seal are removed as well: nothing tells whether they are whole; and those
+    that were made from other files than are there now. Fits are not: a fit that is whole says so
+    in its own record.
+
+    Parameters
+    ----------
+    scale : str
+        The working folder is the project's.
+
+    Returns
+    -------
+    list of Damage
+        What was found.
+    """
+    found, seals, unsealed = [], {}, set()
+    for path in _seals_of(scale):
+        facts = _read(path)
+        if facts is None:
+            found.append(Damage(str(path), "is damaged; what it tells of is made again"))
+            path.unlink()
+            continue
+        before = json.dumps(facts)
+        if damages := list(_differences(facts)):
+            found += damages
+            unsealed |= facts["made"].keys()
+            path.unlink()
+            continue
+        seals[path] = facts
+        if json.dumps(facts) != before:
+            with replacing(path, "w", encoding="utf-8") as file:
+                json.dump(facts, file)
+    _remove(unsealed)
+    sealed = {name for facts in seals.values() for name in facts["made"]}
+    for pattern in MADE:
+        there = {str(path) for path in Path().glob(pattern.format(scale=scale)) if path.is_file()}
+        unsealed |= there - sealed
+        _remove(there - sealed)
+    _follow(seals, unsealed)
+    return found
+
+
+def _seals_of(scale: str) -> list[Path]:
+    return [path for part in (scale, *SHARED) for path in sorted((SEALS / part).rglob("*.json"))]
+
+
+def _remove(names: Iterable[str]) -> None:
+    for name in names:
+        Path(name).unlink(missing_ok=True)
+
+
+def _follow(seals: dict[Path, dict], gone: set[str]) -> None:
+    """Remove whatever was made from files that are gone, or are others by now, to the end.
+
+    Snakemake by itself does not make a missing file again while everything made from it is there.
+    """
+    digests = {name: known[3] for facts in seals.values() for name, known in facts["made"].items()}
+    waiting = dict(seals)
+    while True:
+        stale = [
+            path
+            for path, facts in waiting.items()
+            if not gone.isdisjoint(facts["used"])
+            or any(digests.get(name, digest) != digest for name, digest in facts["used"].items())
+            or not all(map(os.path.exists, facts["made"]))
+        ]
+        if not stale:
+            return
+        for path in stale:
+            made = waiting.pop(path)["made"]
+            _remove(made)
+            gone |= made.keys()
+            path.unlink()
