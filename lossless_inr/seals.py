@@ -25,6 +25,9 @@ MADE = (
     *("results/{scale}/tables/*.csv", "results/{scale}/tables/*.parquet"),
     *("results/{scale}/figures/*.csv", "results/{scale}/figures/*.svg"),
     *("results/{scale}/figures/*.png", "results/{scale}/speech/*", "results/{scale}/expansion/*"),
+    *("results/{scale}/compression/*.csv", "results/{scale}/compression/*.json"),
+    "results/{scale}/compression/**/*.parquet",
+    *("results/{scale}/compression/**/images.npz", "reports/{scale}/compression.html"),
     *("reports/{scale}/report.html", "results/{scale}/checked"),
 )
 # Jobs that serve every scale; their logs, and so their seals, lie beside those of scales.

@@ -6,7 +6,7 @@ from lossless_inr.jobs import job
 from lossless_inr.report.build import build_compression
 
 if __name__ == "__main__":
-    with job(snakemake.log[0]):
+    with job(snakemake):
         build_compression(
             scale=snakemake.wildcards.scale,
             results=Path("results") / snakemake.wildcards.scale,

@@ -8,7 +8,7 @@ from lossless_inr.files import replacing
 from lossless_inr.jobs import job
 
 if __name__ == "__main__":
-    with job(snakemake.log[0]):
+    with job(snakemake):
         make = {"table6": gather.table6, "table7": gather.table7}[snakemake.wildcards.compressed]
         files = {name: Path(path) for name, path in snakemake.params.files.items()}
         table, verdicts = make(files, snakemake.params.settings)

@@ -10,7 +10,7 @@ from lossless_inr.files import replacing
 from lossless_inr.jobs import job, tell
 
 if __name__ == "__main__":
-    with job(snakemake.log[0]):
+    with job(snakemake):
         signals, bits = images.load(Path(snakemake.input[0]))
         name = f"{snakemake.wildcards.stack}, {snakemake.wildcards.coder}"
         if snakemake.wildcards.coder == "codecs":

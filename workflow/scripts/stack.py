@@ -6,7 +6,7 @@ from lossless_inr.compression import images
 from lossless_inr.jobs import job
 
 if __name__ == "__main__":
-    with job(snakemake.log[0]):
+    with job(snakemake):
         params = snakemake.params
         found, bits = images.read(Path(params.datasets), params.mirror, params.signals)
         images.save(Path(snakemake.output[0]), found, bits)
