@@ -5,12 +5,13 @@ import os
 import time
 from pathlib import Path
 
+from lossless_inr.devices import one_gpu
 from lossless_inr.experiments.plan import Plan
 from lossless_inr.experiments.spec import Config
 from lossless_inr.fitting import digests
 from lossless_inr.fitting.record import FitSpec, Record
 from lossless_inr.fitting.reuse import take_over
-from lossless_inr.jobs import Progress, job
+from lossless_inr.jobs import Progress, job, tell
 from lossless_inr.schema import validate
 from lossless_inr.signals import Signal
 
@@ -80,10 +81,12 @@ def title(spec: FitSpec) -> str:
 if __name__ == "__main__":
     with job(snakemake.log[0]):
         config = validate(Config, snakemake.config, "config")
-        stamp = run(
-            config,
-            snakemake.wildcards.shard,
-            Path("results") / snakemake.wildcards.scale,
-            threads=snakemake.threads,
-        )
+        # Before torch is imported, which is in `run`.
+        with one_gpu(config.fit.device, config.fit.per_gpu, tell=tell):
+            stamp = run(
+                config,
+                snakemake.wildcards.shard,
+                Path("results") / snakemake.wildcards.scale,
+                threads=snakemake.threads,
+            )
         Path(snakemake.output[0]).write_text(json.dumps(stamp, indent=1))
