@@ -10,7 +10,7 @@ ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_ARGS)
 
-.PHONY: help quick fetched miniature miniature-full smoke data test table6 bench-engine regress regress-quick regress-accept regress-power lint format lock clean
+.PHONY: help quick fetched miniature miniature-full smoke data test table6 bench-engine regress regress-quick regress-accept regress-power cluster-test cluster-smoke lint format lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list every target
@@ -25,6 +25,11 @@ help:  ## list every target
 
 .venv/installed-dev: .venv/installed
 	@$(PIP) -e '.[dev]'
+	@touch $@
+
+# What `docs/cluster.md` installs, for tests.
+.venv/installed-cluster: .venv/installed-dev
+	@$(PIP) -e '.[dev,cluster]'
 	@touch $@
 
 quick: .venv/installed  ## miniature of Table 1 on real images, scans and audio; ends with the report's path
@@ -77,6 +82,12 @@ regress-accept: .venv/installed  ## make what is measured now the baseline: make
 
 regress-power: .venv/installed-dev  ## plant faults in copies of the code: which rows of the gate catch them; minutes
 	@$(BIN)/python -m pytest -m power tests/regress/test_power.py $(ARGS)
+
+cluster-test: .venv/installed-cluster  ## quick and smoke scale through a real Slurm, disturbed; Kubernetes specs; 20 min at most
+	@timeout --foreground --kill-after=60 1200 $(BIN)/python -m pytest -m cluster tests/cluster $(ARGS)
+
+cluster-smoke: .venv/installed-cluster  ## the part of it that takes 2 or 3 minutes
+	@timeout --foreground --kill-after=60 600 $(BIN)/python -m pytest -m cluster tests/cluster --ignore tests/cluster/test_under_fire.py $(ARGS)
 
 lint: .venv/installed-dev  ## ruff and snakefmt
 	@$(BIN)/python -m ruff check .

@@ -199,10 +199,10 @@ class Slurm:
         self._start("munged", ["munged", "--foreground", "--num-threads=2", *munge])
         self._wait((self.munge / "socket").exists, "munged listens")
 
-    def inside(self, *command: str) -> list[str]:
+    def inside(self, *command: str, folder: Path | None = None) -> list[str]:
         """The command, in the namespace in which /etc/slurm is this cluster's."""
-        holder = self.processes["namespace"].pid
-        return ["nsenter", f"--mount=/proc/{holder}/ns/mnt", f"--wd={os.getcwd()}", "--", *command]
+        holder, folder = self.processes["namespace"].pid, folder or Path.cwd()
+        return ["nsenter", f"--mount=/proc/{holder}/ns/mnt", f"--wd={folder}", "--", *command]
 
     def _start(self, name: str, command: list[str]) -> None:
         with open(self.folder / f"{name}.out", "ab") as output:
@@ -266,3 +266,7 @@ class Slurm:
         path = self.folder / "jobs.txt"
         lines = path.read_text().splitlines() if path.exists() else []
         return [dict(w.split("=", 1) for w in line.split() if "=" in w) for line in lines]
+
+    def asked_for_gpu(self, job: str) -> bool:
+        """Whether a job, running or ended, was submitted with a GPU."""
+        return "gres:gpu" in self.command("scontrol", "show", "job", job)
