@@ -91,6 +91,9 @@ def run(
         typer.echo(_pieces(plan, hours))
     from filelock import FileLock, Timeout
 
+    from lossless_inr import executors
+
+    executors.offer(snakemake_arguments or [])
     Path(".snakemake").mkdir(exist_ok=True)
     try:
         # The operating system frees this lock when its holder dies, however it dies; Snakemake's

@@ -1,5 +1,7 @@
 """A run of the workflow whose jobs go to a Slurm, watched from outside."""
 
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -9,7 +11,7 @@ from harness import Project
 from loopback import Slurm
 
 # Of the shipped profile only its pace is changed, for jobs of seconds instead of hours.
-PACE = ["--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "10"]
+PACE = ["--slurm-steady-init-seconds-before-status-checks", "2", "--latency-wait", "10"]
 PACE += ["--max-status-checks-per-second", "1"]
 
 
@@ -27,6 +29,8 @@ class ClusterRun:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                # A shell's background jobs ignore SIGINT, and their children would inherit that.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
 
     def running(self, rule: str) -> list[dict[str, str]]:
@@ -58,11 +62,13 @@ class ClusterRun:
 
     def stop(self) -> None:
         """End the run as Ctrl-C does, so that it cancels its jobs."""
-        self.process.terminate()
+        if self.process.poll() is not None:
+            return
+        os.killpg(self.process.pid, signal.SIGINT)
         try:
             self.process.wait(timeout=60)
         except subprocess.TimeoutExpired:
-            self.process.kill()
+            os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
 
     def tail(self) -> str:

@@ -4,7 +4,6 @@ An API server that is not one checks each against the API's published schema, an
 """
 
 import copy
-import os
 
 import pytest
 from comparing import counted_once
@@ -30,12 +29,7 @@ def gpus_of(job: dict) -> str | None:
 def test_smoke_fits_through_the_kubernetes_executor(project: Project, api, count):
     # The volume's path is this project's folder, here as it would be in the pods.
     project.replace("profiles/kubernetes/config.yaml", CLAIM, f"lossless-inr:{project.folder}")
-    project.environment |= {
-        "KUBECONFIG": str(api.client()),
-        "PYTHONPATH": os.pathsep.join(
-            [str(project.folder), str(project.folder / "profiles/kubernetes")]
-        ),
-    }
+    project.environment["KUBECONFIG"] = str(api.client())
     profile = ["--workflow-profile", "profiles/kubernetes", "--latency-wait", "10"]
     code, output = project.run(*profile, options=("--only", "figure9"))
     assert api.problems == []

@@ -4,7 +4,8 @@ The plug-in assumes that pods share nothing, and takes every declared file throu
 The fits of this suite keep more than they declare (their records, and the states from which a
 killed one goes on), so they need the folder itself. All but that assumption is the plug-in's.
 
-Found by Snakemake by its name, where the folder above is on PYTHONPATH.
+Found by Snakemake by its name, where the folder above is on PYTHONPATH (`lossless-inr run` sees to
+it).
 """
 
 import shlex
