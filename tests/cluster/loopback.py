@@ -17,6 +17,8 @@ from pathlib import Path
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel")
 PACKAGES = ("slurm-wlm", "munge")
+# A command of PBS on top of Slurm.
+PBS = ("qsub",)
 
 CONFIGURATION = """\
 ClusterName=loopback
@@ -68,16 +70,16 @@ def missing() -> str:
     return f"no mount namespaces here: {probe.stderr.strip()}" if probe.returncode else ""
 
 
-def install(seconds: float = 300.0) -> str:
-    """Install Debian's Slurm and munge if they are not here; why that failed, or nothing."""
-    if all(map(shutil.which, PROGRAMS)):
+def install(programs: tuple = PROGRAMS, packages: tuple = PACKAGES, seconds: float = 300.0) -> str:
+    """Install Debian's packages if one of the programs is not here; why that failed, or nothing."""
+    if all(map(shutil.which, programs)):
         return ""
     if shutil.which("apt-get") is None or os.geteuid() != 0:
-        return "Slurm is not installed, and there is no apt-get to run as root"
+        return f"{packages[0]} is not installed, and there is no apt-get to run as root"
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     for command in (
         ["apt-get", "update"],
-        ["apt-get", "install", "-y", "--no-install-recommends", *PACKAGES],
+        ["apt-get", "install", "-y", "--no-install-recommends", *packages],
     ):
         try:
             done = subprocess.run(

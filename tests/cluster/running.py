@@ -18,13 +18,20 @@ PACE += ["--max-status-checks-per-second", "1"]
 class ClusterRun:
     """`lossless-inr run` on the submitting machine, i.e. in the Slurm's namespace."""
 
-    def __init__(self, project: Project, slurm: Slurm, configfile: str, *profile: str):
+    def __init__(
+        self,
+        project: Project,
+        slurm: Slurm,
+        configfile: str,
+        *profile: str,
+        options: tuple[str, ...] = (),
+    ):
         self.project, self.slurm = project, slurm
         self.log = project.folder / "run.log"
         command = [sys.executable, "-m", "lossless_inr.cli", "run", "--configfile", configfile]
         with open(self.log, "w") as output:
             self.process = subprocess.Popen(
-                slurm.inside(*command, "--", *profile, folder=project.folder),
+                slurm.inside(*command, *options, "--", *profile, folder=project.folder),
                 env=project.environment,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -41,6 +48,11 @@ class ClusterRun:
             for job in self.slurm.jobs()
             if job["state"] == "RUNNING" and job["rule"].startswith(comment)
         ]
+
+    def on(self, partition: str) -> list[dict[str, str]]:
+        """Jobs that run now in a partition, whatever they are called."""
+        nodes = {node.name for node in self.slurm.nodes if node.partition == partition}
+        return [job for job in self.slurm.jobs() if job["node"] in nodes]
 
     def until(self, ready, what: str, seconds: float):
         """Wait for a true answer; the run must not end before."""
