@@ -1,6 +1,6 @@
 """The profile for any other scheduler: its scripts for PBS, over a real Slurm.
 
-`qsub` is Debian's, which submits to Slurm. Its `qstat` leaves out the exit status, which PBS prints;
+`qsub` is Debian's, which submits to Slurm. Its `qstat` leaves out the exit status that PBS prints;
 the one here asks Slurm and prints both.
 """
 
