@@ -50,8 +50,8 @@ SlurmctldLogFile={folder}/slurmctld.log
 SlurmdLogFile={folder}/%n.log
 JobCompType=jobcomp/filetxt
 JobCompLoc={folder}/jobs.txt
-AccountingStorageType=accounting_storage/none
 GresTypes=gpu
+{accounting}
 {nodes}
 {partitions}
 """
@@ -159,6 +159,19 @@ class Slurm:
         self.munge.chmod(0o755)
         (self.munge / "key").touch(0o600)
         (self.munge / "key").write_bytes(secrets.token_bytes(128))
+        # Holds the mount namespace open; the others enter it.
+        mount = f"mount --bind '{self.folder}/etc' /etc/slurm && echo ready && exec sleep infinity"
+        Path("/etc/slurm").mkdir(exist_ok=True)
+        self.processes["namespace"] = holder = subprocess.Popen(
+            ["unshare", "--mount", "--propagation", "private", "sh", "-c", mount],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert holder.stdout.readline() == "ready\n", "the configuration could not be mounted"
+        munge = [f"--socket={self.munge}/socket"]
+        munge += [f"--{part}-file={self.munge}/{part}" for part in ("key", "log", "seed", "pid")]
+        self._start("munged", ["munged", "--foreground", "--num-threads=2", *munge])
+        self._wait((self.munge / "socket").exists, "munged listens")
         host = socket.gethostname()
         controller, *ports = free_ports(1 + len(self.nodes))
         # A host name of its own per node: one host twice is refused by a Slurm that was built
@@ -182,24 +195,16 @@ class Slurm:
                 munge=self.munge,
                 nodes="\n".join(nodes),
                 partitions="\n".join(partitions),
+                accounting=self.prepare(),
             )
         )
         (self.folder / "etc/gres.conf").write_text(
             "".join(f"NodeName={n.name} Name=gpu File=/dev/null\n" for n in self.nodes if n.gpu)
         )
-        # Holds the mount namespace open; the others enter it.
-        mount = f"mount --bind '{self.folder}/etc' /etc/slurm && echo ready && exec sleep infinity"
-        Path("/etc/slurm").mkdir(exist_ok=True)
-        self.processes["namespace"] = holder = subprocess.Popen(
-            ["unshare", "--mount", "--propagation", "private", "sh", "-c", mount],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert holder.stdout.readline() == "ready\n", "the configuration could not be mounted"
-        munge = [f"--socket={self.munge}/socket"]
-        munge += [f"--{part}-file={self.munge}/{part}" for part in ("key", "log", "seed", "pid")]
-        self._start("munged", ["munged", "--foreground", "--num-threads=2", *munge])
-        self._wait((self.munge / "socket").exists, "munged listens")
+
+    def prepare(self) -> str:
+        """Lines of the configuration about accounting; there is none."""
+        return "AccountingStorageType=accounting_storage/none"
 
     def inside(self, *command: str, folder: Path | None = None) -> list[str]:
         """The command, in the namespace in which /etc/slurm is this cluster's."""

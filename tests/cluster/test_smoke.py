@@ -3,15 +3,10 @@
 import pytest
 from comparing import counted_once, differences
 from harness import Project
-from running import PACE, ClusterRun, partitions, results_of
+from running import PACE, ClusterRun, few_programs, partitions, results_of
 
 pytestmark = pytest.mark.cluster
 PROFILE = ["--workflow-profile", "profiles/slurm-squeue"]
-
-
-def few_programs(project: Project) -> None:
-    """One outside program is enough here; each of its jobs takes as long as a fit of this scale."""
-    project.replace("config/experiments/table1.yaml", "baselines: all", "baselines: [codecs]")
 
 
 def test_smoke_scale_through_slurm_equals_a_local_run(tmp_path, project, slurm, count):

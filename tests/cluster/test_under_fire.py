@@ -10,7 +10,7 @@ from datetime import datetime
 import pytest
 from comparing import counted_once, differences
 from harness import Project
-from running import PACE, ClusterRun, partitions, results_of
+from running import PACE, ClusterRun, few_programs, partitions, results_of
 
 pytestmark = pytest.mark.cluster
 PROFILE = ["--workflow-profile", "profiles/slurm-squeue"]
@@ -23,17 +23,12 @@ UNSAVED = 8
 SHARDS = 6
 
 
-def records(project: Project) -> dict[str, int]:
-    """Finished fits, and when."""
-    return project.records()
-
-
 def disturb(run: ClusterRun) -> dict[str, str]:
     """Everything that happens to the run; Slurm's ids of the jobs it happened to."""
     slurm, hit = run.slurm, {}
 
     def two_shards_and_a_fit() -> bool:
-        return len(run.running("fit")) >= 2 and bool(records(run.project))
+        return len(run.running("fit")) >= 2 and bool(run.project.records())
 
     run.until(two_shards_and_a_fit, "two shards run, and a fit is finished", 300)
     late, victim, *_ = run.running("fit")
@@ -68,10 +63,11 @@ def test_quick_scale_through_a_disturbed_slurm_equals_a_local_run(tmp_path, proj
     local = Project(tmp_path / "local")
     for one in (project, local):
         one.write(CONFIG, QUICK)
+        few_programs(one)
     run = ClusterRun(project, slurm, CONFIG, *PROFILE, *PACE)
     try:
         hit = disturb(run)
-        before = records(project)
+        before = project.records()
         assert run.wait(900) == 0, run.tail()
     finally:
         run.stop()
@@ -92,7 +88,7 @@ def test_quick_scale_through_a_disturbed_slurm_equals_a_local_run(tmp_path, proj
     shards = [job for job in jobs if slurm.asked_for_gpu(job)]
     assert len(shards) == SHARDS + 2
     # No fit that was finished then ran again.
-    after = records(project)
+    after = project.records()
     assert {path: after[path] for path in before} == before
 
     process = local.start(configfile=CONFIG)
@@ -100,7 +96,7 @@ def test_quick_scale_through_a_disturbed_slurm_equals_a_local_run(tmp_path, proj
     assert process.returncode == 0, output
     found, expected = results_of(project, "quick"), results_of(local, "quick")
     assert differences(found, expected) == []
-    fits = len(records(local))
+    fits = len(local.records())
     counted_once(found, fits)
     count(
         f"quick: {fits} fits, each once, in {len(jobs)} jobs, {len(shards)} of them shards: 1 "
