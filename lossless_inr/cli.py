@@ -91,9 +91,11 @@ def run(
         typer.echo(_pieces(plan, hours))
     from filelock import FileLock, Timeout
 
-    from lossless_inr import executors
+    from lossless_inr import devices, executors
 
-    executors.offer(snakemake_arguments or [])
+    theirs = snakemake_arguments or []
+    executors.offer(theirs)
+    theirs = theirs + devices.scheduling(theirs, plan.config.fit.device, plan.config.fit.per_gpu)
     Path(".snakemake").mkdir(exist_ok=True)
     try:
         # The operating system frees this lock when its holder dies, however it dies; Snakemake's
@@ -110,7 +112,7 @@ def run(
             locks = Path(".snakemake/locks")
             if locks.is_dir() and any(locks.iterdir()):
                 subprocess.run([*command, "--unlock", "--quiet", "all"], check=True)
-            code = _run_to_end([*command, *(snakemake_arguments or [])], hours)
+            code = _run_to_end([*command, *theirs], hours)
     except Timeout:
         raise UserError("another run already works in this folder; wait for it") from None
     if code == OUT_OF_TIME:

@@ -65,6 +65,17 @@ def usable() -> list[str]:
     return found
 
 
+def scheduling(arguments: list[str], device: str, per_gpu: int) -> list[str]:
+    """Arguments that keep a Snakemake on this machine from starting fits that would only wait.
+
+    None where there is no GPU, where the user says how many, or where a cluster runs the jobs.
+    """
+    theirs = {"--resources", "--res", "--workflow-profile", "--profile", "--executor", "-e"}
+    if device == "cpu" or any(word.split("=")[0] in theirs for word in arguments):
+        return []
+    return ["--resources", f"gpu={len(names) * per_gpu}"] if (names := usable()) else []
+
+
 def lock_folder() -> Path:
     """Where locks lie: of this machine and this user; `LOSSLESS_INR_LOCKS` names another folder.
 

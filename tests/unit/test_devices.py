@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from lossless_inr.devices import one_gpu, usable
+from lossless_inr.devices import one_gpu, scheduling, usable
 from lossless_inr.errors import UserError
 
 UUIDS = ["GPU-aa11", "GPU-bb22", "GPU-cc33"]
@@ -129,3 +129,16 @@ def test_a_folder_that_cannot_be_is_one_clear_line(machine, tmp_path, monkeypatc
     monkeypatch.setenv("LOSSLESS_INR_LOCKS", str(tmp_path / "file/locks"))
     with pytest.raises(UserError, match="LOSSLESS_INR_LOCKS"), one_gpu("auto"):
         pass
+
+
+def test_a_run_on_one_machine_starts_as_many_fits_as_gpus_take(machine):
+    assert scheduling(["--cores", "8"], "auto", 2) == ["--resources", "gpu=6"]
+    for theirs in (
+        ["--resources", "gpu=1"],
+        ["--workflow-profile=profiles/slurm"],
+        ["-e", "slurm"],
+    ):
+        assert scheduling(theirs, "auto", 1) == []
+    assert scheduling([], "cpu", 1) == []
+    machine.write_text("#!/bin/sh\nexit 9\n")
+    assert scheduling([], "auto", 1) == []
