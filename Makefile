@@ -10,7 +10,7 @@ ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_ARGS)
 
-.PHONY: help quick fetched miniature miniature-full smoke data test bench-engine regress regress-quick regress-accept regress-power fault-test unlock lint format lock clean
+.PHONY: help quick fetched miniature miniature-full smoke data test bench-engine regress regress-quick regress-accept regress-power fault-test unlock cluster-test cluster-smoke lint format lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list every target
@@ -25,6 +25,11 @@ help:  ## list every target
 
 .venv/installed-dev: .venv/installed
 	@$(PIP) -e '.[dev]'
+	@touch $@
+
+# What `docs/cluster.md` installs, for tests.
+.venv/installed-cluster: .venv/installed-dev
+	@$(PIP) -e '.[dev,cluster]'
 	@touch $@
 
 quick: .venv/installed  ## miniature of Table 1 on real images, scans and audio; ends with the report's path
@@ -77,6 +82,12 @@ fault-test: .venv/installed-dev  ## kills, full disks, damaged files and clocks,
 
 unlock: .venv/installed  ## remove the locks of a killed run, and say which; a run that lives keeps its own
 	@$(BIN)/python -m lossless_inr.cli unlock
+
+cluster-test: .venv/installed-cluster  ## quick and smoke scale through a real Slurm, disturbed; Kubernetes specs; 20 min at most
+	@timeout --foreground --kill-after=60 1200 $(BIN)/python -m pytest -m cluster tests/cluster $(ARGS)
+
+cluster-smoke: .venv/installed-cluster  ## the part of it that takes 2 or 3 minutes: smoke scale, undisturbed
+	@timeout --foreground --kill-after=60 600 $(BIN)/python -m pytest -m cluster tests/cluster/test_smoke.py $(ARGS)
 
 lint: .venv/installed-dev  ## ruff and snakefmt
 	@$(BIN)/python -m ruff check .

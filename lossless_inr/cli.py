@@ -85,8 +85,13 @@ def run(
         typer.echo(_pieces(plan, hours))
     arguments = snakemake_arguments or []
     dry = bool({"-n", "--dry-run", "--dryrun"} & set(arguments))
+    from lossless_inr import devices, executors
     from lossless_inr.runs import only_run
 
+    executors.offer(arguments)
+    arguments = arguments + devices.scheduling(
+        arguments, plan.config.fit.device, plan.config.fit.per_gpu
+    )
     with only_run():
         if not dry:
             _tell_damage(plan.scale)

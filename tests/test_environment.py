@@ -46,7 +46,8 @@ def test_constraints_lock_every_requirement_to_a_public_version(requirements, ro
     locked = {n.lower().replace("_", "-"): v for n, v in (line.split("==") for line in lines)}
     assert locked["torch"] == "2.13.0"
     project = requirements[1]
-    every = project["dependencies"] + project["optional-dependencies"]["dev"]
+    extras = project["optional-dependencies"]
+    every = project["dependencies"] + extras["dev"] + extras["cluster"]
     for requirement in map(Requirement, every):
         assert Version(locked[requirement.name.lower()]) in requirement.specifier
 
@@ -71,3 +72,11 @@ def test_nothing_in_the_tree_needs_the_shared_folder_or_names_this_machine(root)
         text = (root / name).read_bytes()
         assert "/".join(["..", "shared"]).encode() not in text, name
         assert not re.search(rb"/(w[o]rk|f[a]rm|r[o]ot)/", text) or name == "constraints.txt", name
+
+
+def test_the_image_installs_what_is_locked_and_declared(root):
+    text = (root / "container/install.sh").read_text()
+    assert "-c constraints.txt" in text and "-e '.[cluster]'" in text
+    for recipe in ("Dockerfile", "lossless-inr.def"):
+        lines = (root / "container" / recipe).read_text()
+        assert "sh container/install.sh" in lines and "debian:12-slim" in lines

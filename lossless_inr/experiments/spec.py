@@ -34,6 +34,7 @@ class FitConfig(Strict):
     """How fits run on this machine; none of it changes a result."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    per_gpu: Annotated[int, Field(ge=1, le=64)] = 1
     threads: Annotated[int, Field(ge=1, le=256)] = 1
     shards: Annotated[int, Field(ge=1, le=10_000)] | Literal["auto"] = "auto"
     slice_rows: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"

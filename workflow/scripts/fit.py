@@ -5,6 +5,7 @@ import os
 import time
 from pathlib import Path
 
+from lossless_inr.devices import one_gpu
 from lossless_inr.experiments.plan import Plan
 from lossless_inr.experiments.spec import Config
 from lossless_inr.files import sha256_of
@@ -91,11 +92,13 @@ def title(spec: FitSpec) -> str:
 if __name__ == "__main__":
     with job(snakemake) as sealed:
         config = validate(Config, snakemake.config, "config")
-        stamp, kept = run(
-            config,
-            snakemake.wildcards.shard,
-            Path("results") / snakemake.wildcards.scale,
-            threads=snakemake.threads,
-        )
+        # Before torch is imported, which is in `run`.
+        with one_gpu(config.fit.device, config.fit.per_gpu, tell=tell):
+            stamp, kept = run(
+                config,
+                snakemake.wildcards.shard,
+                Path("results") / snakemake.wildcards.scale,
+                threads=snakemake.threads,
+            )
         sealed |= kept
         Path(snakemake.output[0]).write_text(json.dumps(stamp, indent=1))
