@@ -203,7 +203,8 @@ def fits_table(
     UserError
         If a fit of the experiment has no record.
     """
-    missing = [digest for digest in wanted if digest not in set(fits.spec_digest)]
+    known = set(fits.spec_digest)
+    missing = [digest for digest in wanted if digest not in known]
     if missing:
         raise UserError(f"{len(missing)} of {len(wanted)} fits have no record; run the fits first")
     table = fits.set_index("spec_digest", drop=False).loc[wanted].reset_index(drop=True)
