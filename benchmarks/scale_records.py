@@ -16,7 +16,7 @@ from pathlib import Path
 
 from lossless_inr.experiments.plan import Plan
 from lossless_inr.experiments.spec import Config
-from lossless_inr.fitting import digests
+from lossless_inr.fitting import digests, packs
 from lossless_inr.fitting.record import FitSpec, Record, Verdict
 from lossless_inr.schema import validate
 from lossless_inr.signals import Signal
@@ -123,6 +123,9 @@ def write_records(plan: Plan, results: Path, signals: dict[str, Signal], origina
             stamp.append(entry)
             said = verdict.model_copy(update={"record_digest": digest})
             verdicts.append(entry | {"verdict": said.model_dump()})
+        pack = packs.write(results, name, stamp)
+        packs.clear(results, stamp)
+        verdicts = [verdict | {"pack": pack} for verdict in verdicts]
         for room, content in (("shards", stamp), ("verified", verdicts)):
             path = results / room / f"{name}.json"
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -5,10 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
+
+# Set by the workflow from `latency-wait`, for its scripts.
+LATENCY = "LOSSLESS_INR_LATENCY"
 
 
 @contextmanager
@@ -32,6 +36,28 @@ def replacing(target: Path, mode: str = "wb", **options) -> Iterator[IO]:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def latency() -> float:
+    """Seconds after which a file that is not seen is taken to be missing: Snakemake's setting."""
+    return float(os.environ.get(LATENCY, 5.0))
+
+
+def appears(path: Path) -> bool:
+    """Whether a file that another process has written is seen, if need be after `latency`.
+
+    A network file system may say for a while that there is none, as it remembers having looked.
+    """
+    path, seconds = Path(path), latency()
+    end = time.monotonic() + seconds
+    while not path.is_file():
+        if time.monotonic() >= end:
+            return False
+        time.sleep(min(1.0, seconds))
+        # Listing the folder makes NFS ask its server.
+        with suppress(OSError):
+            os.listdir(path.parent)
+    return True
 
 
 def refusal(error: OSError) -> str:

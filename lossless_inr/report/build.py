@@ -8,9 +8,7 @@ no part of a record can become markup, and the page allows no script but its own
 from __future__ import annotations
 
 import base64
-import functools
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
 
 import jinja2
@@ -20,6 +18,7 @@ from lossless_inr import registry
 from lossless_inr.published import load_published
 from lossless_inr.report import headline
 from lossless_inr.report.compression_page import compression_page
+from lossless_inr.report.curves import Curves
 from lossless_inr.report.drawers import drawers
 from lossless_inr.report.expansion_page import expansion_page
 from lossless_inr.report.findings import findings
@@ -65,16 +64,6 @@ def in_order(fits: pd.DataFrame) -> pd.DataFrame:
     return fits.loc[order].reset_index(drop=True)
 
 
-def curves(results: Path) -> Callable[[pd.Series], pd.DataFrame]:
-    """Row of the table of fits -> its curve; a few are kept, as all of a scale may be gigabytes."""
-
-    @functools.lru_cache(maxsize=16)
-    def read(folder: str) -> pd.DataFrame:
-        return pd.read_parquet(results / folder / "curve.parquet")
-
-    return lambda fit: read(fit.folder)
-
-
 def build(
     *,
     scale: str,
@@ -107,7 +96,7 @@ def build(
         Those fits (see `Plan.planned_fits`); pages then name what is not run.
     """
     fits = in_order(read_table(results / "fits.parquet"))
-    published, curve_of = load_published(), curves(results)
+    published, curves = load_published(), Curves(results)
     plan = Planned(fits, planned, planned_fits)
     pages, tables = [], {}
     for name, experiment in experiments.items():
@@ -116,7 +105,7 @@ def build(
             pages.append(table_page(name, experiment, table, published, plan, prepared))
         else:
             pages.append(figure_page(name, experiment, results, plan))
-    found = findings(fits, curve_of, published, experiments, tables, scale, plan)
+    found = findings(fits, curves, published, experiments, tables, scale, plan)
     for page in pages:
         shown, of = set(page["digests"]), page["experiment"]["published"]
         page["claims"] = [c for c in found["claims"] if shown & set(c["verdict"].evidence)]
@@ -132,13 +121,13 @@ def build(
         planned_total=len({d for f in plan.fits.values() for d in f.digest}) or len(fits),
         cut_short=len(plan.cut_short() & set(fits.spec_digest)),
         findings=found,
-        statistics=statistics(whole, curve_of),
+        statistics=statistics(whole, curves),
         rate=rate_page(results, fits),
         speech=speech_page(results, fits, published) if "table9" in experiments else None,
         expansion=expansion_page(results, fits, published) if "table5" in experiments else None,
         guard=guard_page(guard),
         compression=compression_page(guard, published),
-        drawers=drawers(fits, results, prepared, scale, curve_of),
+        drawers=drawers(fits, results, prepared, scale, curves),
         citations={n: registry.describe("network", n) for n in sorted(fits.network.unique())},
         status_text=STATUS_TEXT,
         script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),

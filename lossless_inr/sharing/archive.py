@@ -25,6 +25,7 @@ from lossless_inr.experiments import reference
 from lossless_inr.experiments.plan import Plan
 from lossless_inr.experiments.spec import Experiment
 from lossless_inr.files import refusal, replacing
+from lossless_inr.fitting import packs
 from lossless_inr.report import compression_page, guard_page
 from lossless_inr.schema import Strict, validate
 
@@ -36,7 +37,7 @@ FIT_FILES = ("record.json", "curve.parquet", "decoded.npz")
 WEIGHTS = "weights.safetensors"
 # What it reads of a scale besides its tables and figures.
 SCALE_FILES = (
-    *("fits.parquet", "rate.parquet", "scores.jsonl"),
+    *("fits.parquet", "curves.parquet", "rate.parquet", "scores.jsonl"),
     *("speech/transcripts.parquet", "expansion/scores.parquet"),
 )
 
@@ -91,8 +92,9 @@ def export(plan: Plan, output: Path, *, root: Path = Path("."), weights: bool = 
             found = sorted((results / part).glob("*"))
             _copy(results, bag / "results", [f"{part}/{path.name}" for path in found])
         files = (*FIT_FILES, WEIGHTS) if weights else FIT_FILES
-        for folder in fits.folder:
-            _copy(results, bag / "results", [f"{folder}/{name}" for name in files])
+        for _, fit in fits.iterrows():
+            _copy(results, bag / "results", [f"{fit.folder}/{name}" for name in files])
+            _unpack(results, bag / "results", fit)
         signals = sorted(fits.signal.unique())
         _copy(root / "data/prepared", bag / "prepared", [f"{name}.npz" for name in signals])
         _copy(root, bag, ["constraints.txt", "datasets.lock", plan.config.datasets])
@@ -127,6 +129,13 @@ def _copy(source: Path, target: Path, names: Iterable[str]) -> None:
         if (source / name).is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source / name, target / name)
+
+
+def _unpack(results: Path, target: Path, fit: pd.Series) -> None:
+    """A packed curve, as a file of its own."""
+    if packs.has_curve(results, fit) and not (target / fit.folder / packs.CURVE).is_file():
+        (target / fit.folder).mkdir(parents=True, exist_ok=True)
+        packs.curve_of(results, fit).to_parquet(target / fit.folder / packs.CURVE, index=False)
 
 
 def _licences(plan: Plan, signals: list[str]) -> pd.DataFrame:
@@ -224,7 +233,8 @@ def report_from(archive: Path, output: Path) -> None:
         contents = validate(Contents, told, where)
         try:
             fits = pd.read_parquet(payload / "results/fits.parquet")
-            for name in (*fits.folder, *fits.signal):
+            packed = fits["pack"].dropna() if "pack" in fits else []
+            for name in (*fits.folder, *fits.signal, *packed):
                 _check_inside(str(name), archive)
             build(
                 scale=contents.scale,

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from lossless_inr.files import appears, replacing
+from lossless_inr.fitting import packs
 from lossless_inr.fitting.record import Record
 from lossless_inr.jobs import job, tell
 from lossless_inr.signals import Signal
@@ -16,6 +18,7 @@ def run(stamp: list[dict], results: Path) -> list[dict]:
     verdicts, signals = [], {}
     for fit in stamp:
         folder = results / fit["folder"]
+        appears(folder / "record.json")  # written by a machine that may be another one
         record = Record.load(folder / "record.json")
         name = record.spec.signal
         if name not in signals:
@@ -30,5 +33,10 @@ def run(stamp: list[dict], results: Path) -> list[dict]:
 if __name__ == "__main__":
     with job(snakemake.log[0]):
         stamp = json.loads(Path(snakemake.input[0]).read_text())
-        verdicts = run(stamp, Path("results") / snakemake.wildcards.scale)
-        Path(snakemake.output[0]).write_text(json.dumps(verdicts, indent=1))
+        results = Path("results") / snakemake.wildcards.scale
+        verdicts = run(stamp, results)
+        pack = packs.write(results, snakemake.wildcards.shard, stamp)
+        with replacing(snakemake.output[0], "w", encoding="utf-8") as file:
+            json.dump([verdict | {"pack": pack} for verdict in verdicts], file, indent=1)
+        # Only now: a kill before this line loses nothing, one after it leaves the pack.
+        packs.clear(results, stamp)
