@@ -161,9 +161,11 @@ def performance_profile(fits: pd.DataFrame, cost="flops", by="method") -> pd.Dat
     for method, group in fits.groupby(by, sort=False):
         signals = per_signal(group, cost)
         n, missed = len(signals), int(signals.censored.sum())
-        solved = signals.time[~signals.censored]
+        solved = np.sort(signals.time[~signals.censored])
         for at in sorted({0.0, *solved, signals.time.max()}):
-            rows.append((method, at, float((solved <= at).sum() / n), n, missed))
+            rows.append(
+                (method, at, float(np.searchsorted(solved, at, side="right") / n), n, missed)
+            )
     return pd.DataFrame(rows, columns=["method", "cost", "share", "n", "censored"])
 
 

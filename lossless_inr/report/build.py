@@ -27,6 +27,7 @@ from lossless_inr.report.guard_page import guard_page
 from lossless_inr.report.labels import KIND_TITLES, STATUS_TEXT
 from lossless_inr.report.planned import Planned
 from lossless_inr.report.rate_page import rate_page
+from lossless_inr.report.sampling import MOST_ROWS, sample
 from lossless_inr.report.sections import figure_page, table_page
 from lossless_inr.report.speech_page import speech_page
 from lossless_inr.report.statistics_page import statistics
@@ -110,7 +111,13 @@ def build(
         shown, of = set(page["digests"]), page["experiment"]["published"]
         page["claims"] = [c for c in found["claims"] if shown & set(c["verdict"].evidence)]
         page["cells"] = [c for c in found["cells"] if of and c["printed"].table == of]
+    drawn = sample(fits)
+    every = drawers(drawn, results, prepared, scale, curves)
+    for page in pages:
+        shown = set(page["digests"])
+        page["drawers"] = [one for one in every if one["digest"] in shown]
     made = environment()
+    made.globals["drawn"] = {one["id"] for one in every}
     script = made.get_template("report.js").render()
     whole = fits[~fits.spec_digest.isin(plan.cut_short())]
     text = made.get_template("report.html.j2").render(
@@ -127,7 +134,8 @@ def build(
         expansion=expansion_page(results, fits, published) if "table5" in experiments else None,
         guard=guard_page(guard),
         compression=compression_page(guard, published),
-        drawers=drawers(fits, results, prepared, scale, curves),
+        drawers=every,
+        most_rows=MOST_ROWS,
         citations={n: registry.describe("network", n) for n in sorted(fits.network.unique())},
         status_text=STATUS_TEXT,
         script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
