@@ -6,8 +6,9 @@ import errno
 import hashlib
 import os
 import secrets
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -16,6 +17,8 @@ REFUSALS = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
     *(errno.EACCES, errno.EPERM, errno.EROFS),
 )
+# Set by the workflow from `latency-wait`, for its scripts.
+LATENCY = "LOSSLESS_INR_LATENCY"
 
 
 @contextmanager
@@ -62,6 +65,28 @@ def sha256_of(path: Path) -> str:
     """sha256 of a file."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def latency() -> float:
+    """Seconds after which a file that is not seen is taken to be missing: Snakemake's setting."""
+    return float(os.environ.get(LATENCY, 5.0))
+
+
+def appears(path: Path) -> bool:
+    """Whether a file that another process has written is seen, if need be after `latency`.
+
+    A network file system may say for a while that there is none, as it remembers having looked.
+    """
+    path, seconds = Path(path), latency()
+    end = time.monotonic() + seconds
+    while not path.is_file():
+        if time.monotonic() >= end:
+            return False
+        time.sleep(min(1.0, seconds))
+        # Listing the folder makes NFS ask its server.
+        with suppress(OSError):
+            os.listdir(path.parent)
+    return True
 
 
 def refusal(error: OSError) -> str:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lossless_inr.files import replacing, sha256_of
+from lossless_inr.fitting import packs
 
 SEALS = Path("results/.seals")
 # What the workflow makes of a scale's fits, relative to the project; nothing else is removed.
@@ -117,10 +118,18 @@ def _differences(facts: dict[str, dict]) -> Iterator[Damage]:
                 else:
                     known[:3] = state
             except FileNotFoundError:
-                if files is facts["kept"]:
+                if files is facts["kept"] and not _packed(Path(path), known[3]):
                     yield Damage(path, "is missing")
             except OSError as error:
                 yield Damage(path, f"cannot be read ({error.strerror})")
+
+
+def _packed(path: Path, sha256: str) -> bool:
+    """Whether a file that is not there is a curve that verification has put into a pack."""
+    if path.name != packs.CURVE:
+        return False
+    results = Path(*path.parts[: path.parts.index("records")])
+    return packs.holds(results, sha256)
 
 
 def inspect(scale: str) -> list[Damage]:
@@ -151,6 +160,8 @@ def inspect(scale: str) -> list[Damage]:
         if damages := list(_differences(facts)):
             found += damages
             unsealed |= facts["made"].keys()
+            # Without its pack a fit lacks its curve, and is fitted again.
+            _remove(d.path for d in damages if Path(d.path).parent.name == packs.FOLDER)
             path.unlink()
             continue
         seals[path] = facts
@@ -168,7 +179,9 @@ def inspect(scale: str) -> list[Damage]:
 
 
 def _seals_of(scale: str) -> list[Path]:
-    return [path for part in (scale, *SHARED) for path in sorted((SEALS / part).rglob("*.json"))]
+    """Seals of a scale; those of packs first, as others ask what is in these."""
+    found = [p for part in (scale, *SHARED) for p in sorted((SEALS / part).rglob("*.json"))]
+    return sorted(found, key=lambda path: path.parent.name != "verify")
 
 
 def _remove(names: Iterable[str]) -> None:

@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from lossless_inr.analysis.printed import PAPER_SCALE
 from lossless_inr.analysis.statistics import Summary
 
 WITHIN, DIFFERS, OTHER, NOT_RUN = "within tolerance", "differs", "other scale", "not run"
-PAPER_SCALE = "paper"
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,9 @@ def code_rows(fits: pd.DataFrame, prepared: Path) -> list[CodeRow]:
     """
     rows = []
     integers = fits[fits.code.isin(INTEGER_CODES)]
+    # Most signals have one code, and nothing to compare.
+    several = integers.groupby("signal", sort=False).code.transform("nunique") > 1
+    integers = integers[several]
     for (name, *_), group in integers.groupby(["signal", *SAME], sort=False, dropna=False):
         by_code = {code: part.set_index("seed") for code, part in group.groupby("code")}
         path = prepared / f"{name}.npz"

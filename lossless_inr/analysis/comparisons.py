@@ -8,7 +8,7 @@ what had a fit reached by then?
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,8 +30,8 @@ REFERENCES = (("siren", "bitplane", "", "published"), ("siren", "bithead", "", "
 REFERENCE, METHOD_AHEAD, TIE, MIXED = "reference", "method", "tie", "mixed"
 YES, REVERSED, UNDECIDED = "yes", "reversed", "not decided"
 SIGNIFICANT = 0.05
-# A row of the table of fits -> its `best_so_far`.
-BestSoFar = Callable[[pd.Series], np.ndarray]
+# A row of the table of fits -> its `best_so_far`, or what is read like it (`report.curves`).
+BestSoFar = Callable[[pd.Series], Sequence[float]]
 
 
 def best_so_far(curve: pd.DataFrame, samples: int, bits: int) -> np.ndarray:
@@ -48,7 +48,7 @@ def best_so_far(curve: pd.DataFrame, samples: int, bits: int) -> np.ndarray:
     return np.minimum.accumulate(curve[planes].to_numpy().sum(axis=1)) / (samples * bits)
 
 
-def _after(ber: np.ndarray, updates: int) -> float:
+def _after(ber: Sequence[float], updates: int) -> float:
     return float(ber[min(max(0, updates), len(ber) - 1)])
 
 

@@ -125,13 +125,22 @@ def per_signal(fits: pd.DataFrame, cost: str = "iterations") -> pd.DataFrame:
     whole = fits.budget if cost == "iterations" else given / share
     censored = fits.status != "lossless"
     table = pd.DataFrame({"time": given.mask(censored, whole), "censored": censored})
-    rows = []
-    for signal, seeds in table.groupby(fits.signal, sort=False):
+    if not np.isfinite(table.time).all() or (table.time < 0).any():
+        raise ValueError("every time is finite and not negative; a censored one is its cap")
+    groups = table.groupby(fits.signal, sort=False)
+    found = groups.time.median().to_frame()
+    missed = groups.censored.sum()
+    found["seeds"] = groups.size()
+    found["lossless"] = found.seeds - missed
+    # Of seeds that all reached it, or none, the median is the ordinary one, or its bound.
+    found["censored"] = missed == found.seeds
+    mixed = found.index[(missed > 0) & ~found.censored]
+    some = table[fits.signal.isin(mixed)]
+    for signal, seeds in some.groupby(fits.signal, sort=False):
         of = summarise_times(seeds.time, seeds.censored)
-        missed = of.median is None
-        rows.append((signal, of.bound if missed else of.median, missed, of.n, of.reached))
-    names = ["signal", "time", "censored", "seeds", "lossless"]
-    return pd.DataFrame(rows, columns=names).set_index("signal")
+        found.loc[signal, "censored"] = of.median is None
+        found.loc[signal, "time"] = of.bound if of.median is None else of.median
+    return found[["time", "censored", "seeds", "lossless"]]
 
 
 def lossless_count(signals: pd.DataFrame) -> str:
@@ -152,9 +161,11 @@ def performance_profile(fits: pd.DataFrame, cost="flops", by="method") -> pd.Dat
     for method, group in fits.groupby(by, sort=False):
         signals = per_signal(group, cost)
         n, missed = len(signals), int(signals.censored.sum())
-        solved = signals.time[~signals.censored]
+        solved = np.sort(signals.time[~signals.censored])
         for at in sorted({0.0, *solved, signals.time.max()}):
-            rows.append((method, at, float((solved <= at).sum() / n), n, missed))
+            rows.append(
+                (method, at, float(np.searchsorted(solved, at, side="right") / n), n, missed)
+            )
     return pd.DataFrame(rows, columns=["method", "cost", "share", "n", "censored"])
 
 

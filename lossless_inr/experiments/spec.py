@@ -8,8 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from lossless_inr import registry
-from lossless_inr.analysis.cells import PAPER_SCALE
-from lossless_inr.analysis.printed import printed_cells
+from lossless_inr.analysis.printed import PAPER_SCALE, printed_cells
 from lossless_inr.compression.settings import TABLES as COMPRESSION_TABLES
 from lossless_inr.errors import UserError, suggest
 from lossless_inr.schema import Strict, load

@@ -11,6 +11,7 @@ import pandas as pd
 from lossless_inr import registry
 from lossless_inr.analysis.statistics import Summary, per_signal, summarise_times
 from lossless_inr.errors import UserError
+from lossless_inr.files import appears
 from lossless_inr.fitting import digests
 from lossless_inr.fitting.record import Record, Verdict
 from lossless_inr.metrics import psnr, rmse
@@ -150,7 +151,7 @@ def collect(verdicts: list[dict], results: Path, prepared: Path) -> pd.DataFrame
     Parameters
     ----------
     verdicts : list of dict
-        Entries of the verified shards: `spec_digest`, `folder`, `verdict`.
+        Entries of the verified shards: `spec_digest`, `folder`, `verdict`, `pack`.
     results, prepared : Path
         `results/<scale>` and `data/prepared`.
 
@@ -163,6 +164,7 @@ def collect(verdicts: list[dict], results: Path, prepared: Path) -> pd.DataFrame
     signals: dict[str, dict] = {}
     for entry in verdicts:
         path = results / entry["folder"] / "record.json"
+        appears(path)  # of a machine whose writing may not be seen here at once
         record = Record.load(path)
         verdict = validate(Verdict, entry["verdict"], f"verdict of {entry['folder']}")
         if digests.of_json(record.model_dump()) != verdict.record_digest:
@@ -175,13 +177,15 @@ def collect(verdicts: list[dict], results: Path, prepared: Path) -> pd.DataFrame
         name = record.spec.signal
         if name not in signals:
             signals[name] = Signal.load(prepared / f"{name}.npz").metadata()
-        rows[record.spec_digest] = row_of(record, verdict, entry["folder"], signals[name])
+        row = row_of(record, verdict, entry["folder"], signals[name])
+        rows[record.spec_digest] = row | {"pack": entry.get("pack")}
     table = pd.DataFrame(list(rows.values()))
     # A column that is empty in this scale must still have its type in every scale.
     types = {"verified": "boolean", "reproduced": "boolean", "exclusive": "boolean"}
     types |= {k: "Int64" for k in ("iterations_to_lossless", "parameters", "flops", "rows")}
     types |= {k: "Int64" for k in ("best_wrong_bits", "wrong_words", "samples_seen")}
     types |= {"weight_bytes": "Int64"}
+    types |= {"pack": "string"}
     types |= {k: "float64" for k in ("seconds", "psnr", "ssim", "rmse", "ber", "margin")}
     # Beyond 63 bits for words of 32, and a distance of floats can be as long as their word.
     types |= {k: "float64" for k in ("best_squared_error", "ulp_median", "ulp_max")}
@@ -203,7 +207,8 @@ def fits_table(
     UserError
         If a fit of the experiment has no record.
     """
-    missing = [digest for digest in wanted if digest not in set(fits.spec_digest)]
+    known = set(fits.spec_digest)
+    missing = [digest for digest in wanted if digest not in known]
     if missing:
         raise UserError(f"{len(missing)} of {len(wanted)} fits have no record; run the fits first")
     table = fits.set_index("spec_digest", drop=False).loc[wanted].reset_index(drop=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from pathlib import Path
@@ -94,12 +95,20 @@ class FitSpec(Strict):
             texts.append(f"code={self.code}")
         return ", ".join(texts)
 
-    @property
+    def model_copy(self, *, update: dict[str, Any] | None = None, deep: bool = False) -> FitSpec:
+        """A copy; what was computed of this one's fields is not that of other ones."""
+        made = super().model_copy(update=update, deep=deep)
+        for name in _COMPUTED:
+            made.__dict__.pop(name, None)
+        return made
+
+    # Both are asked for some twenty times by a plan.
+    @functools.cached_property
     def digest(self) -> str:
         """sha256 of the specification."""
         return digests.of_json(self.model_dump())
 
-    @property
+    @functools.cached_property
     def folder(self) -> str:
         """Where its results live, relative to `results/<scale>/`."""
         settings = digests.of_json(self.model_dump(exclude={"seed", "signal"}))[:8]
@@ -114,6 +123,10 @@ class FitSpec(Strict):
         )
         factor = {"wire": 4}.get(self.network, 1)
         return 6.0 * factor * rows * self.hidden_layers * self.width**2 * (self.iterations + 1)
+
+
+# Of a FitSpec: kept once they are asked for.
+_COMPUTED = ("digest", "folder")
 
 
 class Quality(Strict):

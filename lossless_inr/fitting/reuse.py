@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lossless_inr.files import replacing
+from lossless_inr.fitting import packs
 from lossless_inr.fitting.kept import finished
 from lossless_inr.fitting.record import FitSpec, Record
 
@@ -41,6 +42,10 @@ def take_over(results: Path, spec: FitSpec, signal_sha256: str) -> Record | None
         if record is None:
             continue
         target = Path(results) / spec.folder
+        scale = folder.parents[len(Path(spec.folder).parts) - 1]
+        if not (folder / packs.CURVE).is_file() and (curve := packs.unpack(scale, record)):
+            with replacing(target / packs.CURVE) as copy:
+                copy.write(curve)
         # The record last, as when a fit ends: where it exists, the fit is finished.
         files = [path for path in folder.iterdir() if path.is_file() and path.name[0] != "."]
         for path in sorted(files, key=lambda path: path.name == "record.json"):

@@ -8,9 +8,7 @@ no part of a record can become markup, and the page allows no script but its own
 from __future__ import annotations
 
 import base64
-import functools
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
 
 import jinja2
@@ -20,6 +18,7 @@ from lossless_inr import registry
 from lossless_inr.published import load_published
 from lossless_inr.report import headline
 from lossless_inr.report.compression_page import compression_page
+from lossless_inr.report.curves import Curves
 from lossless_inr.report.drawers import drawers
 from lossless_inr.report.expansion_page import expansion_page
 from lossless_inr.report.findings import findings
@@ -28,6 +27,7 @@ from lossless_inr.report.guard_page import guard_page
 from lossless_inr.report.labels import KIND_TITLES, STATUS_TEXT
 from lossless_inr.report.planned import Planned
 from lossless_inr.report.rate_page import rate_page
+from lossless_inr.report.sampling import MOST_ROWS, sample
 from lossless_inr.report.sections import figure_page, table_page
 from lossless_inr.report.speech_page import speech_page
 from lossless_inr.report.statistics_page import statistics
@@ -65,16 +65,6 @@ def in_order(fits: pd.DataFrame) -> pd.DataFrame:
     return fits.loc[order].reset_index(drop=True)
 
 
-def curves(results: Path) -> Callable[[pd.Series], pd.DataFrame]:
-    """Row of the table of fits -> its curve; a few are kept, as all of a scale may be gigabytes."""
-
-    @functools.lru_cache(maxsize=16)
-    def read(folder: str) -> pd.DataFrame:
-        return pd.read_parquet(results / folder / "curve.parquet")
-
-    return lambda fit: read(fit.folder)
-
-
 def build(
     *,
     scale: str,
@@ -107,7 +97,7 @@ def build(
         Those fits (see `Plan.planned_fits`); pages then name what is not run.
     """
     fits = in_order(read_table(results / "fits.parquet"))
-    published, curve_of = load_published(), curves(results)
+    published, curves = load_published(), Curves(results)
     plan = Planned(fits, planned, planned_fits)
     pages, tables = [], {}
     for name, experiment in experiments.items():
@@ -116,15 +106,21 @@ def build(
             pages.append(table_page(name, experiment, table, published, plan, prepared))
         else:
             pages.append(figure_page(name, experiment, results, plan))
-    found = findings(fits, curve_of, published, experiments, tables, scale, plan)
+    found = findings(fits, curves, published, experiments, tables, scale, plan)
     for page in pages:
         shown, of = set(page["digests"]), page["experiment"]["published"]
         page["claims"] = [c for c in found["claims"] if shown & set(c["verdict"].evidence)]
         page["cells"] = [c for c in found["cells"] if of and c["printed"].table == of]
+    drawn = sample(fits)
+    every = drawers(drawn, results, prepared, scale, curves)
+    for page in pages:
+        shown = set(page["digests"])
+        page["drawers"] = [one for one in every if one["digest"] in shown]
     whole = fits[~fits.spec_digest.isin(plan.cut_short())]
     _write(
         output,
         "report.html.j2",
+        drawn={one["id"] for one in every},
         scale=scale,
         first="overview",
         head=headline.summarise(fits, whole),
@@ -133,13 +129,14 @@ def build(
         planned_total=len({d for f in plan.fits.values() for d in f.digest}) or len(fits),
         cut_short=len(plan.cut_short() & set(fits.spec_digest)),
         findings=found,
-        statistics=statistics(whole, curve_of),
+        statistics=statistics(whole, curves),
         rate=rate_page(results, fits),
         speech=speech_page(results, fits, published) if "table9" in experiments else None,
         expansion=expansion_page(results, fits, published) if "table5" in experiments else None,
         guard=guard_page(guard),
         compression=compression_page(results, published),
-        drawers=drawers(fits, results, prepared, scale, curve_of),
+        drawers=every,
+        most_rows=MOST_ROWS,
         citations={n: registry.describe("network", n) for n in sorted(fits.network.unique())},
         status_text=STATUS_TEXT,
     )
@@ -157,12 +154,17 @@ def build_compression(*, scale: str, results: Path, output: Path) -> None:
         The HTML file.
     """
     page = compression_page(results, load_published(), here_only=True)
-    _write(output, "compression.html.j2", scale=scale, first="compression", compression=page)
+    content = {"scale": scale, "first": "compression", "compression": page}
+    _write(output, "compression.html.j2", drawn=set(), **content)
 
 
-def _write(output: Path, template: str, **content) -> None:
-    """Render a template around the script, whose digest is all that the page allows to run."""
+def _write(output: Path, template: str, *, drawn: set[str], **content) -> None:
+    """Render a template around the script, whose digest is all that the page allows to run.
+
+    `drawn` are the fits that a link can lead to.
+    """
     made = environment()
+    made.globals["drawn"] = drawn
     script = made.get_template("report.js").render()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     text = made.get_template(template).render(script_digest=digest, **content)

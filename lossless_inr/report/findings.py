@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pandas as pd
 
 from lossless_inr.analysis import bound
@@ -15,15 +13,10 @@ from lossless_inr.analysis.statistics import Summary
 from lossless_inr.analysis.verdicts import verdicts
 from lossless_inr.experiments.tables import summary_table, times_to_lossless
 from lossless_inr.published import load_published
+from lossless_inr.report.curves import Curves
 from lossless_inr.report.drawers import anchor
 from lossless_inr.report.labels import names_of_fits
 from lossless_inr.report.planned import Planned
-
-
-def mean_plane_errors(curve: pd.DataFrame, fit: pd.Series) -> pd.Series:
-    """Mean BER of each plane over a fit's curve, least significant first."""
-    planes = [f"plane_{k}" for k in range(fit.bits)]
-    return (curve[planes].mean() / fit.samples).reset_index(drop=True)
 
 
 def answered_cells(
@@ -84,15 +77,14 @@ def _measured(fits: pd.DataFrame) -> dict[str, Summary | float | None]:
     return values | {"iterations": times_to_lossless(fits)}
 
 
-def claims(fits: pd.DataFrame, curve_of: Callable[[pd.Series], pd.DataFrame]) -> list[dict]:
+def claims(fits: pd.DataFrame, curves: Curves) -> list[dict]:
     """Every claim's verdict, what becomes of it at equal compute, and the fits it rests on.
 
     Parameters
     ----------
     fits : DataFrame
         The table of fits.
-    curve_of : callable
-        Row of `fits` -> its curve.
+    curves : Curves
     """
     shown = names_of_fits(fits)
     matched = at_equal_compute(fits)
@@ -110,7 +102,7 @@ def claims(fits: pd.DataFrame, curve_of: Callable[[pd.Series], pd.DataFrame]) ->
             if set(equal.evidence) != set(verdict.evidence)
             else [],
         }
-        for verdict in verdicts(fits, lambda fit: mean_plane_errors(curve_of(fit), fit))
+        for verdict in verdicts(fits, curves.plane_errors)
     ]
 
 
@@ -125,7 +117,7 @@ def on_paper(published: dict) -> dict:
 
 def findings(
     fits: pd.DataFrame,
-    curve_of: Callable[[pd.Series], pd.DataFrame],
+    curves: Curves,
     published: dict,
     experiments: dict[str, dict],
     tables: dict[str, pd.DataFrame],
@@ -136,7 +128,7 @@ def findings(
 
     Parameters
     ----------
-    fits, curve_of
+    fits, curves
         See `claims`. Fits that only stand in for a longer one that is not run are left out.
     published : dict
         The printed numbers.
@@ -146,7 +138,7 @@ def findings(
     cells = answered_cells(experiments, tables, scale, planned)
     whole = fits[~fits.spec_digest.isin(planned.cut_short())]
     return {
-        "claims": claims(whole, curve_of),
+        "claims": claims(whole, curves),
         "cells": cells,
         "cells_headline": headline([row["cell"] for row in cells]),
         "tolerance": TOLERANCE,

@@ -7,6 +7,9 @@ import pandas as pd
 from lossless_inr.report.labels import method_name
 from lossless_inr.signals.signal import FULL_DEPTH_PLANES
 
+# Of the first screen.
+MOST_CARDS = 12
+
 
 def reached(fits: pd.DataFrame) -> list[dict]:
     """Per method: fits and signals that reached lossless, most complete first."""
@@ -47,8 +50,10 @@ def speedups(fits: pd.DataFrame) -> list[dict]:
     base = base[(base.network == "siren") & (base.variant == "")]
     base = base[base.budget == base.groupby("signal").budget.transform("max")]
     rows = []
+    others_of = dict(list(fits[fits.recipe != "published"].groupby("signal", sort=False)))
     for _, reference in base.iterrows():
-        others = fits[(fits.signal == reference.signal) & (fits.recipe != "published")]
+        if (others := others_of.get(reference.signal)) is None:
+            continue
         others = others[others.width == reference.width]
         for _, group in others.groupby(["method", "variant", "width"], sort=False):
             if not (group.status == "lossless").all():
@@ -129,7 +134,12 @@ def summarise(fits: pd.DataFrame, whole: pd.DataFrame | None = None) -> dict:
         "diverged": int((fits.status == "diverged").sum()),
         "failed": int((fits.status == "failed").sum()),
         "reached": reached(fits),
-        "speedups": speedups(fits if whole is None else whole),
+        "speedups": (sooner := speedups(fits if whole is None else whole)),
+        "cards": [
+            row
+            for row in sooner
+            if row["full"] and row["representation"] == "bithead" and row["recipe"] == "fast"
+        ][:MOST_CARDS],
         "direct_remark": direct_remark(fits),
         "underfunded": underfunded(fits),
         "depths": depths.groupby(["kind", "depth"], sort=False).size().reset_index(name="count"),

@@ -115,7 +115,8 @@ def table_page(
 
 def _named_precision(table: pd.DataFrame) -> list[tuple[str, PrecisionRow]]:
     """Rows of precision under the names that methods have in the table."""
-    names = {(row["method"], row["variant"]): method_name(row) for _, row in table.iterrows()}
+    each = table.drop_duplicates(["method", "variant"])
+    names = {(row["method"], row["variant"]): method_name(row) for _, row in each.iterrows()}
     return [(names[row.method, row.variant], row) for row in precision_rows(table)]
 
 

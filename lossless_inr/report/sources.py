@@ -10,6 +10,7 @@ from lossless_inr.fitting.digests import of_files
 from lossless_inr.registry import PACKAGE
 
 _STAGES = {
+    "collect": ["experiments/tables.py", "fitting/packs.py", "fitting/record.py"],
     "tables": ["experiments/tables.py", "analysis/statistics.py", "metrics/quality.py"],
     "figures": [
         "experiments/figures/*.py",
@@ -37,5 +38,5 @@ _STAGES = {
 
 
 def report_digest(stage: str) -> str:
-    """sha256 over the sources of one of the stages above."""
+    """sha256 over the sources of a stage, e.g. `collect`, `tables` or `report`."""
     return of_files(sorted(p for pattern in _STAGES[stage] for p in PACKAGE.glob(pattern)))

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import numpy as np
 import pandas as pd
 
 from lossless_inr.analysis import comparisons, methods
+from lossless_inr.report.curves import BestSoFar, Curves
 from lossless_inr.report.drawers import anchor
 from lossless_inr.report.labels import KIND_TITLES, names_of_fits, with_widths
 
@@ -18,23 +16,21 @@ MARKS = {
 }
 
 
-def statistics(fits: pd.DataFrame, curve_of: Callable[[pd.Series], pd.DataFrame]) -> list[dict]:
+def statistics(fits: pd.DataFrame, curves: Curves) -> list[dict]:
     """One entry per kind, depth and size of data.
 
     Parameters
     ----------
     fits : DataFrame
         The table of fits, without those that stand in for a longer one.
-    curve_of : callable
-        Row of `fits` -> its curve.
+    curves : Curves
     """
-    known: dict[str, np.ndarray] = {}
+    known: dict[str, BestSoFar] = {}
     fit_names = names_of_fits(fits)
 
-    def best(fit: pd.Series) -> np.ndarray:
+    def best(fit: pd.Series) -> BestSoFar:
         if fit.spec_digest not in known:
-            curve = curve_of(fit)
-            known[fit.spec_digest] = comparisons.best_so_far(curve, fit.samples, fit.bits)
+            known[fit.spec_digest] = curves.best(fit)
         return known[fit.spec_digest]
 
     found = []

@@ -27,9 +27,10 @@ from lossless_inr.experiments import reference
 from lossless_inr.experiments.plan import Plan
 from lossless_inr.experiments.spec import Experiment
 from lossless_inr.files import refusal, replacing
+from lossless_inr.fitting import packs
 from lossless_inr.names import plain, stays_inside
 from lossless_inr.private import anonymous
-from lossless_inr.report import compression_page, guard_page
+from lossless_inr.report import guard_page
 from lossless_inr.schema import Strict, validate
 
 VERSION = 1
@@ -49,7 +50,7 @@ FIT_FILES = ("record.json", "curve.parquet", "decoded.npz")
 WEIGHTS = "weights.safetensors"
 # What it reads of a scale besides its tables and figures.
 SCALE_FILES = (
-    *("fits.parquet", "rate.parquet", "scores.jsonl"),
+    *("fits.parquet", "curves.parquet", "rate.parquet", "scores.jsonl"),
     *("speech/transcripts.parquet", "expansion/scores.parquet"),
 )
 
@@ -103,14 +104,16 @@ def export(plan: Plan, output: Path, *, root: Path = Path("."), weights: bool = 
         for part in ("tables", "figures"):
             found = sorted((results / part).glob("*"))
             _copy(results, bag / "results", [f"{part}/{path.name}" for path in found])
+        rates = sorted((results / "compression").glob("table?*"))
+        _copy(results, bag / "results", [f"compression/{path.name}" for path in rates])
         files = (*FIT_FILES, WEIGHTS) if weights else FIT_FILES
-        for folder in fits.folder:
-            _copy(results, bag / "results", [f"{folder}/{name}" for name in files])
+        for _, fit in fits.iterrows():
+            _copy(results, bag / "results", [f"{fit.folder}/{name}" for name in files])
+            _unpack(results, bag / "results", fit)
         signals = sorted(fits.signal.unique())
         _copy(root / "data/prepared", bag / "prepared", [f"{name}.npz" for name in signals])
         _copy(root, bag, ["constraints.txt", "datasets.lock"])
-        studies = (*guard_page.FILES, *compression_page.FILES)
-        _copy(root / "benchmarks", bag / "benchmarks", studies)
+        _copy(root / "benchmarks", bag / "benchmarks", guard_page.FILES)
         _copy_settings(plan, root, bag)
         reference.merge(reference.of_results(results), bag)
         licences = _licences(plan, signals)
@@ -156,6 +159,13 @@ def _copy_settings(plan: Plan, root: Path, bag: Path) -> None:
         target = bag / (path.resolve().relative_to(top) if inside else otherwise)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(anonymous(path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def _unpack(results: Path, target: Path, fit: pd.Series) -> None:
+    """A packed curve, as a file of its own."""
+    if packs.has_curve(results, fit) and not (target / fit.folder / packs.CURVE).is_file():
+        (target / fit.folder).mkdir(parents=True, exist_ok=True)
+        packs.curve_of(results, fit).to_parquet(target / fit.folder / packs.CURVE, index=False)
 
 
 def _licences(plan: Plan, signals: list[str]) -> pd.DataFrame:
@@ -287,7 +297,7 @@ def _check_tables(payload: Path, archive: Path) -> None:
                 f"{archive}: {path.relative_to(payload)} has {shape.num_rows:,} rows of "
                 f"{shape.num_columns} columns, which are refused"
             )
-        named = [name for name in ("folder", "signal") if name in shape.schema.names]
+        named = [name for name in ("folder", "signal", "pack") if name in shape.schema.names]
         for name in named:
             for value in set(pd.read_parquet(path, columns=[name])[name].dropna()):
                 _check_inside(str(value), archive)

@@ -10,7 +10,7 @@ from made import Scale, signals
 from PIL import Image
 
 from lossless_inr.report import pictures
-from lossless_inr.report.build import curves
+from lossless_inr.report.curves import Curves
 from lossless_inr.report.drawers import drawers
 from lossless_inr.signals import Signal
 
@@ -125,7 +125,7 @@ def test_with_too_many_fits_every_method_keeps_pictures_of_one(tmp_path, monkeyp
     fits, folders = scale.fits, (scale.results, scale.prepared)
 
     def shown():
-        found = drawers(fits, *folders, "tiny", curves(scale.results))
+        found = drawers(fits, *folders, "tiny", Curves(scale.results))
         return {d["digest"]: d["pictures"] for d in found if not d["left_out"]}
 
     every = shown()

@@ -11,9 +11,13 @@ rule collect:
     input:
         expand("results/{{scale}}/verified/{shard}.json", shard=SHARDS),
     output:
-        "results/{scale}/fits.parquet",
+        fits="results/{scale}/fits.parquet",
+        # Of every curve what the report reads: see lossless_inr/fitting/packs.py.
+        curves="results/{scale}/curves.parquet",
     log:
         "logs/{scale}/collect.log",
+    params:
+        code=report_digest("collect"),
     script:
         "../scripts/collect.py"
 

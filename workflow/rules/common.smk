@@ -19,6 +19,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 # For scripts as well: they end with the Snakemake that started them, see lossless_inr/jobs.py.
 os.environ["LOSSLESS_INR_WORKFLOW"] = f"{os.getpid()} {psutil.Process().create_time()}"
 
+from lossless_inr import files
 from lossless_inr.datasets.table import whole_name
 from lossless_inr.errors import UserError
 from lossless_inr.experiments.plan import Plan
@@ -26,6 +27,10 @@ from lossless_inr.experiments.spec import Config
 from lossless_inr.fitting import digests
 from lossless_inr.report.sources import report_digest
 from lossless_inr.schema import validate as validate_data
+
+# On a network file system a script waits for files as long as Snakemake would.
+if workflow.execution_settings is not None:
+    os.environ[files.LATENCY] = str(workflow.execution_settings.latency_wait)
 
 try:
     CONFIG = validate_data(Config, config, "config")

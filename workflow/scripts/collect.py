@@ -4,12 +4,16 @@ import json
 from pathlib import Path
 
 from lossless_inr.experiments.tables import collect
+from lossless_inr.fitting import packs
 from lossless_inr.jobs import job
 
 if __name__ == "__main__":
     with job(snakemake):
         verdicts = [v for path in snakemake.input for v in json.loads(Path(path).read_text())]
-        table = collect(
-            verdicts, Path("results") / snakemake.wildcards.scale, Path("data/prepared")
-        )
-        table.to_parquet(snakemake.output[0], index=False)
+        results = Path("results") / snakemake.wildcards.scale
+        verdicts = packs.located(results, verdicts)
+        table = collect(verdicts, results, Path("data/prepared"))
+        used = [name for name in table.pack.dropna().unique()]
+        packs.gather(results, used, set(table.spec_digest), Path(snakemake.output.curves))
+        table.to_parquet(snakemake.output.fits, index=False)
+        packs.sweep(results, used)

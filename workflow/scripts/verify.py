@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 from lossless_inr.errors import UserError
+from lossless_inr.files import appears, replacing, sha256_of
+from lossless_inr.fitting import packs
 from lossless_inr.fitting.kept import damage
 from lossless_inr.fitting.record import Record
 from lossless_inr.jobs import job, tell
@@ -18,6 +20,7 @@ def run(stamp: list[dict], results: Path) -> list[dict]:
     verdicts, signals = [], {}
     for fit in stamp:
         folder = results / fit["folder"]
+        appears(folder / "record.json")  # written by a machine that may be another one
         record = Record.load(folder / "record.json")
         # A machine may have gone, or a disk, between the fit and this.
         changed = record.digest != fit["record_digest"] and f"{folder}/record.json: was changed"
@@ -34,7 +37,13 @@ def run(stamp: list[dict], results: Path) -> list[dict]:
 
 
 if __name__ == "__main__":
-    with job(snakemake):
+    with job(snakemake) as sealed:
         stamp = json.loads(Path(snakemake.input[0]).read_text())
-        verdicts = run(stamp, Path("results") / snakemake.wildcards.scale)
-        Path(snakemake.output[0]).write_text(json.dumps(verdicts, indent=1))
+        results = Path("results") / snakemake.wildcards.scale
+        verdicts = run(stamp, results)
+        pack = packs.write(results, snakemake.wildcards.shard, stamp)
+        with replacing(snakemake.output[0], "w", encoding="utf-8") as file:
+            json.dump([verdict | {"pack": pack} for verdict in verdicts], file, indent=1)
+        # Only now: a kill before this line loses nothing, one after it leaves the pack.
+        packs.clear(results, stamp)
+        sealed[str(results / pack)] = sha256_of(results / pack)

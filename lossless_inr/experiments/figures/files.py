@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from lossless_inr.fitting import packs
+
 # A curve of 50,000 iterations is drawn through this many of them, evenly spread over log(1 + t).
 DRAWN_ITERATIONS = 300
 
 
 def load_curve(fit: pd.Series, results: Path) -> pd.DataFrame:
     """Integer counts of every iteration of a fit."""
-    return pd.read_parquet(results / fit.folder / "curve.parquet")
+    return packs.curve_of(results, fit)
 
 
 def load_decoded(fit: pd.Series, results: Path, which: str) -> np.ndarray:
@@ -29,8 +31,8 @@ def why_absent(fit: pd.Series, results: Path) -> str:
         return "failed"
     if pd.isna(fit.best_squared_error):
         return f"{fit.status} before its first count"
-    here = [(results / fit.folder / name).is_file() for name in ("curve.parquet", "decoded.npz")]
-    return "" if all(here) else "its files are gone"
+    here = packs.has_curve(results, fit) and (results / fit.folder / "decoded.npz").is_file()
+    return "" if here else "its files are gone"
 
 
 def plane_columns(bits: int) -> list[str]:
