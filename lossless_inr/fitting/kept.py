@@ -33,10 +33,9 @@ def damage(folder: Path, record: Record) -> str | None:
             found = sha256_of(path)
         except FileNotFoundError:
             own = Path(record.spec.folder).parts
-            in_results = path.parent.parts[-len(own) :] == own
-            if name == packs.CURVE and in_results:
-                if packs.holds(path.parents[len(own)], digest):
-                    continue
+            packed = name == packs.CURVE and path.parent.parts[-len(own) :] == own
+            if packed and packs.holds(path.parents[len(own)], digest):
+                continue
             return f"{path}: is missing"
         except OSError as error:
             return f"{path}: cannot be read ({error.strerror})"

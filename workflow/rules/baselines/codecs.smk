@@ -4,7 +4,7 @@
 rule codecs:
     input:
         program="workflow/baselines/usual_codecs.py",
-        codecs="lossless_inr/codecs.py",
+        codecs="lossless_inr/codecs/usual.py",
         raw="data/prepared/{signal}.raw",
         facts="data/prepared/{signal}.json",
     output:
