@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lossless_inr.coder.context import UNIT, Sight
+from lossless_inr.coder.context import UNIT, Sight, bounded
 from lossless_inr.errors import UserError
 
 ACTIVATION = 255
@@ -39,7 +39,7 @@ def probabilities() -> np.ndarray:
 
 def _activated(z: np.ndarray) -> np.ndarray:
     """Floor, 0 .. ACTIVATION, in place."""
-    return np.clip(np.floor(z, out=z), 0, ACTIVATION, out=z)
+    return bounded(np.floor(z, out=z), 0, ACTIVATION, z)
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class IntegerNetwork:
                 x += bias
             z = head[task] @ _activated(x)
             z += head_bias[task]
-            found[part] = np.clip(np.floor(z, out=z), 0, 2 * MOST, out=z)
+            found[part] = bounded(np.floor(z, out=z), 0, 2 * MOST, z)
         return found
 
     def probability(self, features: np.ndarray, task: int) -> np.ndarray:
