@@ -62,7 +62,7 @@ def in_words(process, *words: str) -> str:
 
 
 @needs_mounts
-@pytest.mark.parametrize("seed", ["0", *(pytest.param(s, marks=pytest.mark.faults) for s in "123")])
+@pytest.mark.parametrize("seed", ["0", *(pytest.param(s, marks=pytest.mark.faults) for s in "12")])
 def test_a_disk_that_is_full_at_some_moment(project, undisturbed, chance, counts, seed):
     full = used_kib(undisturbed.project.folder / "results")
     with disk(project.folder / "results", int(full * chance.uniform(0.05, 0.8))):
@@ -75,8 +75,7 @@ def test_a_disk_that_is_full_at_some_moment(project, undisturbed, chance, counts
 
 @pytest.mark.faults
 @needs_mounts
-@pytest.mark.parametrize("seed", [*"01"])
-def test_a_disk_without_room_for_more_files(project, undisturbed, chance, counts, seed):
+def test_a_disk_without_room_for_more_files(project, undisturbed, chance, counts):
     full = len([*(undisturbed.project.folder / "results").rglob("*")])
     with disk(project.folder / "results", 65536, inodes=int(full * chance.uniform(0.1, 0.8))):
         in_words(project.start(), NO_SPACE)
@@ -116,7 +115,7 @@ def suppress_full():
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("seed", [*"012"])
+@pytest.mark.parametrize("seed", [*"01"])
 def test_a_quota(project, undisturbed, chance, counts, seed):
     """No file may grow beyond so many bytes."""
     files = [p for p in (undisturbed.project.folder / "results/smoke").rglob("*") if p.is_file()]
@@ -133,7 +132,7 @@ def test_a_quota(project, undisturbed, chance, counts, seed):
 
 @pytest.mark.faults
 @needs_mounts
-@pytest.mark.parametrize("seed", [*"012"])
+@pytest.mark.parametrize("seed", [*"01"])
 def test_results_that_turn_read_only(project, undisturbed, chance, counts, seed):
     results = project.folder / "results"
     results.mkdir()
@@ -160,7 +159,7 @@ def test_results_that_turn_read_only(project, undisturbed, chance, counts, seed)
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("seed", [*"0123"])
+@pytest.mark.parametrize("seed", [*"012"])
 def test_memory_that_runs_out(project, undisturbed, chance, counts, seed):
     """Of a shard, at a random moment, or from its start on."""
     process = project.start()

@@ -105,7 +105,7 @@ def test_kills_at_random_moments(project, undisturbed, chance, counts, target, s
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("seed", [*"01234567"])
+@pytest.mark.parametrize("seed", [*"012345"])
 def test_a_power_cut_that_shortens_files(project, undisturbed, chance, counts, seed):
     """A kill of everything; what was not on the disk yet is gone, Snakemake's notes as well."""
     process = project.start()

@@ -9,7 +9,7 @@ from disturbed import CONFIGFILE, check_same, jobs_of, kill_all, wait_for
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("seed", [*"0123"])
+@pytest.mark.parametrize("seed", [*"01"])
 def test_two_workflows_in_one_folder(project, undisturbed, chance, counts, seed):
     one = project.start()
     if seed != "0":  # else at the same moment
