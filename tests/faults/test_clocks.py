@@ -5,7 +5,7 @@ import shutil
 import time
 
 import pytest
-from disturbed import check_same, kill_all, whole_files
+from disturbed import PATIENCE, check_same, kill_all, whole_files
 
 LIBRARY = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
 DAY = 86400
@@ -63,7 +63,7 @@ def test_a_clock_that_jumps_within_a_run(project, undisturbed, chance, counts, j
     process = project.start()
     time.sleep(undisturbed.seconds * chance.uniform(0.3, 0.8))
     clock.write_text(f"{jump}\n")
-    output, _ = process.communicate(timeout=300)
+    output, _ = process.communicate(timeout=PATIENCE)
     assert "Traceback" not in output, output
     project.finish()
     project.environment = own

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from disturbed import check_same, jobs_of, wait_for
+from disturbed import PATIENCE, check_same, jobs_of, wait_for
 
 NO_SPACE = "no space left for it; make room and run the same command again"
 
@@ -54,7 +54,7 @@ def used_kib(folder: Path) -> int:
 
 def in_words(process, *words: str) -> str:
     """The run ended, not well, in lines that a user can read; returns them."""
-    output, _ = process.communicate(timeout=300)
+    output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode != 0, output
     assert "Traceback" not in output, output
     assert any(word in output for word in words), output
@@ -97,7 +97,7 @@ def test_a_disk_that_is_full_elsewhere(project, undisturbed, counts, folder):
                 filler.write(bytes(4096))
                 filler.flush()
         process = project.start()
-        output, _ = process.communicate(timeout=300)
+        output, _ = process.communicate(timeout=PATIENCE)
         assert process.returncode != 0, output
         mount("-o", "remount,size=64m", project.folder / folder)
         (project.folder / folder / "filler").unlink()
@@ -123,7 +123,7 @@ def test_a_quota(project, undisturbed, chance, counts, seed):
     limit = chance.choice(sizes[len(sizes) // 2 :]) - 1
     process = project.start()
     psutil.Process(process.pid).rlimit(psutil.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
-    output, _ = process.communicate(timeout=300)
+    output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode != 0 and "Traceback (most recent" not in output, output
     project.finish()
     check_same(project, undisturbed.outcome)
@@ -174,7 +174,7 @@ def test_memory_that_runs_out(project, undisturbed, chance, counts, seed):
             with_limit += 1
         except psutil.NoSuchProcess:
             continue
-    output, _ = process.communicate(timeout=300)
+    output, _ = process.communicate(timeout=PATIENCE)
     assert "Traceback (most recent" not in output, output
     project.finish()
     check_same(project, undisturbed.outcome)
