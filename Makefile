@@ -78,7 +78,7 @@ regress-power: .venv/installed-dev  ## plant faults in copies of the code: which
 	@$(BIN)/python -m pytest -m power tests/regress/test_power.py $(ARGS)
 
 fault-test: .venv/installed-dev  ## kills, full disks, damaged files and clocks, each run compared with an undisturbed one; half an hour
-	@$(BIN)/python -m pytest -m faults tests/faults -s $(ARGS)
+	@timeout 1800 $(BIN)/python -m pytest -n 2 -m "faults or not faults" tests/faults $(ARGS)
 
 unlock: .venv/installed  ## remove the locks of a killed run, and say which; a run that lives keeps its own
 	@$(BIN)/python -m lossless_inr.cli unlock

@@ -191,7 +191,10 @@ def _steps(folder: Path) -> list[dict]:
         found = [{name: one[name] for name in names} for one in steps]
         # Programs lie in folders of this machine.
         return [
-            one | {"command": [anonymous(str(word)) for word in one["command"]]} for one in found
+            one
+            | {"command": [anonymous(str(word)) for word in one["command"]]}
+            | {"reason": anonymous(str(one["reason"]))}
+            for one in found
         ]
     except (OSError, ValueError, KeyError, TypeError):
         raise UserError(

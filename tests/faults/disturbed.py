@@ -58,6 +58,8 @@ datasets: mine/datasets.tsv
 experiments: mine/experiments
 """
 CONFIGFILE = "mine/config.yaml"
+# Seconds until a run is given up, on a machine with much else to do.
+PATIENCE = 900
 # What a clock or the machine's other work decides; everything else is compared.
 TIMED = (
     *("seconds", "seconds_median", "seconds_evaluation", "seconds_saving", "seconds_startup"),
@@ -94,6 +96,11 @@ class Disturbed(Project):
 
     def start(self, *arguments, configfile=CONFIGFILE, options=(), **named):
         return super().start(*arguments, configfile=configfile, options=options, **named)
+
+    def run(self, *arguments, **named) -> tuple[int, str]:
+        process = self.start(*arguments, **named)
+        output, _ = process.communicate(timeout=PATIENCE)
+        return process.returncode, output
 
     def copy(self, folder: Path) -> "Disturbed":
         """The same project, finished or not, in another folder."""

@@ -5,14 +5,14 @@ import shutil
 import time
 
 import pytest
-from disturbed import check_same, kill_all, whole_files
+from disturbed import PATIENCE, check_same, kill_all, whole_files
 
 LIBRARY = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
 DAY = 86400
 pytestmark = pytest.mark.faults
 
 
-@pytest.mark.parametrize("seed", [*"0123"])
+@pytest.mark.parametrize("seed", [*"01"])
 def test_files_from_the_past_and_the_future(project, undisturbed, chance, counts, seed):
     process = project.start()
     time.sleep(undisturbed.seconds * chance.uniform(0.3, 0.9))
@@ -28,7 +28,7 @@ def test_files_from_the_past_and_the_future(project, undisturbed, chance, counts
 
 
 @pytest.mark.skipif(not os.path.exists(LIBRARY), reason="libfaketime is not installed")
-@pytest.mark.parametrize("days", [(40, -40), (-40, 40), (0, -1)])
+@pytest.mark.parametrize("days", [(40, -40), (-40, 40)])
 def test_a_clock_that_jumps_between_two_runs(project, undisturbed, chance, counts, days):
     own = project.environment
     for number, day in enumerate(days):
@@ -63,7 +63,7 @@ def test_a_clock_that_jumps_within_a_run(project, undisturbed, chance, counts, j
     process = project.start()
     time.sleep(undisturbed.seconds * chance.uniform(0.3, 0.8))
     clock.write_text(f"{jump}\n")
-    output, _ = process.communicate(timeout=300)
+    output, _ = process.communicate(timeout=PATIENCE)
     assert "Traceback" not in output, output
     project.finish()
     project.environment = own

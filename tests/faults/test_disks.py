@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from disturbed import check_same, jobs_of, wait_for
+from disturbed import PATIENCE, check_same, jobs_of, wait_for
 
 NO_SPACE = "no space left for it; make room and run the same command again"
 
@@ -54,7 +54,7 @@ def used_kib(folder: Path) -> int:
 
 def in_words(process, *words: str) -> str:
     """The run ended, not well, in lines that a user can read; returns them."""
-    output, _ = process.communicate(timeout=300)
+    output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode != 0, output
     assert "Traceback" not in output, output
     assert any(word in output for word in words), output
@@ -62,7 +62,7 @@ def in_words(process, *words: str) -> str:
 
 
 @needs_mounts
-@pytest.mark.parametrize("seed", ["0", *(pytest.param(s, marks=pytest.mark.faults) for s in "123")])
+@pytest.mark.parametrize("seed", ["0", *(pytest.param(s, marks=pytest.mark.faults) for s in "12")])
 def test_a_disk_that_is_full_at_some_moment(project, undisturbed, chance, counts, seed):
     full = used_kib(undisturbed.project.folder / "results")
     with disk(project.folder / "results", int(full * chance.uniform(0.05, 0.8))):
@@ -75,8 +75,7 @@ def test_a_disk_that_is_full_at_some_moment(project, undisturbed, chance, counts
 
 @pytest.mark.faults
 @needs_mounts
-@pytest.mark.parametrize("seed", [*"01"])
-def test_a_disk_without_room_for_more_files(project, undisturbed, chance, counts, seed):
+def test_a_disk_without_room_for_more_files(project, undisturbed, chance, counts):
     full = len([*(undisturbed.project.folder / "results").rglob("*")])
     with disk(project.folder / "results", 65536, inodes=int(full * chance.uniform(0.1, 0.8))):
         in_words(project.start(), NO_SPACE)
@@ -98,7 +97,7 @@ def test_a_disk_that_is_full_elsewhere(project, undisturbed, counts, folder):
                 filler.write(bytes(4096))
                 filler.flush()
         process = project.start()
-        output, _ = process.communicate(timeout=300)
+        output, _ = process.communicate(timeout=PATIENCE)
         assert process.returncode != 0, output
         mount("-o", "remount,size=64m", project.folder / folder)
         (project.folder / folder / "filler").unlink()
@@ -116,7 +115,7 @@ def suppress_full():
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("seed", [*"012"])
+@pytest.mark.parametrize("seed", [*"01"])
 def test_a_quota(project, undisturbed, chance, counts, seed):
     """No file may grow beyond so many bytes."""
     files = [p for p in (undisturbed.project.folder / "results/smoke").rglob("*") if p.is_file()]
@@ -124,7 +123,7 @@ def test_a_quota(project, undisturbed, chance, counts, seed):
     limit = chance.choice(sizes[len(sizes) // 2 :]) - 1
     process = project.start()
     psutil.Process(process.pid).rlimit(psutil.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
-    output, _ = process.communicate(timeout=300)
+    output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode != 0 and "Traceback (most recent" not in output, output
     project.finish()
     check_same(project, undisturbed.outcome)
@@ -133,7 +132,7 @@ def test_a_quota(project, undisturbed, chance, counts, seed):
 
 @pytest.mark.faults
 @needs_mounts
-@pytest.mark.parametrize("seed", [*"012"])
+@pytest.mark.parametrize("seed", [*"01"])
 def test_results_that_turn_read_only(project, undisturbed, chance, counts, seed):
     results = project.folder / "results"
     results.mkdir()
@@ -160,7 +159,7 @@ def test_results_that_turn_read_only(project, undisturbed, chance, counts, seed)
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("seed", [*"0123"])
+@pytest.mark.parametrize("seed", [*"012"])
 def test_memory_that_runs_out(project, undisturbed, chance, counts, seed):
     """Of a shard, at a random moment, or from its start on."""
     process = project.start()
@@ -175,7 +174,7 @@ def test_memory_that_runs_out(project, undisturbed, chance, counts, seed):
             with_limit += 1
         except psutil.NoSuchProcess:
             continue
-    output, _ = process.communicate(timeout=300)
+    output, _ = process.communicate(timeout=PATIENCE)
     assert "Traceback (most recent" not in output, output
     project.finish()
     check_same(project, undisturbed.outcome)

@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 from disturbed import (
+    PATIENCE,
     RESULTS,
     check_same,
     family,
@@ -40,7 +41,7 @@ def killed(project, target, chance, seconds) -> bool:
             _sleep(delay, process)
             jobs = jobs_of(process, target)
         hit = bool(jobs) and kill(chance.choice(jobs))
-        output, _ = process.communicate(timeout=300)
+        output, _ = process.communicate(timeout=PATIENCE)
         if hit:
             assert process.returncode != 0, output
             assert "error: the run did not finish" in output
@@ -55,11 +56,11 @@ def killed(project, target, chance, seconds) -> bool:
         else:
             inner = [m for m in members[1:] if "snakemake" in m.cmdline()]
             hit = bool(inner) and kill(inner[0])
-        output, _ = process.communicate(timeout=300)
+        output, _ = process.communicate(timeout=PATIENCE)
     assert "Traceback" not in output, output
     if target == "command":
         # Snakemake lives on: a second one beside it is refused, and it may end in peace.
-        nobody_left(project, limit=300)
+        nobody_left(project, limit=PATIENCE)
     return hit
 
 
@@ -105,7 +106,7 @@ def test_kills_at_random_moments(project, undisturbed, chance, counts, target, s
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("seed", [*"01234567"])
+@pytest.mark.parametrize("seed", [*"012345"])
 def test_a_power_cut_that_shortens_files(project, undisturbed, chance, counts, seed):
     """A kill of everything; what was not on the disk yet is gone, Snakemake's notes as well."""
     process = project.start()
@@ -148,7 +149,7 @@ def test_weights_that_vanish_while_they_are_to_be_verified(project, undisturbed,
     assert wait_for(lambda: stamp_of(project), process)
     for entry in stamp_of(project):
         (project.folder / RESULTS / entry["folder"] / "weights.safetensors").unlink()
-    output, _ = process.communicate(timeout=300)
+    output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode != 0
     assert "weights.safetensors: is missing, since its shard ended" in output
     assert "Traceback" not in output

@@ -1,0 +1,175 @@
+"""Seals of jobs, and how jobs end: on plain files, without a workflow."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from lossless_inr import seals
+from lossless_inr.files import sha256_of, write
+from lossless_inr.jobs import WORKFLOW
+from lossless_inr.seals import inspect, place, seal
+
+STAMP = "results/smoke/shards/a.json"
+VERIFIED = "results/smoke/verified/a.json"
+TABLE = "results/smoke/tables/t.csv"
+REPORT = "reports/smoke/report.html"
+WEIGHTS = "results/smoke/records/x/weights.safetensors"
+
+
+@pytest.fixture
+def made(tmp_path, monkeypatch):
+    """fit -> verify -> table -> report, sealed."""
+    monkeypatch.chdir(tmp_path)
+    chain = [STAMP, VERIFIED, TABLE, REPORT]
+    write(Path(WEIGHTS), b"weights")
+    for number, path in enumerate(chain):
+        write(Path(path), f"content {number}\n".encode())
+        kept = {WEIGHTS: sha256_of(Path(WEIGHTS))} if number == 0 else {}
+        used = chain[number - 1 : number] if number else []
+        seal(f"logs/smoke/{number}.log", [path], used, kept)
+    return chain
+
+
+def there(paths):
+    return [path for path in paths if Path(path).exists()]
+
+
+def test_a_seal_lies_where_its_jobs_log_does_and_a_clean_scale_is_left_alone(made):
+    assert place("logs/smoke/table/a.b.log") == Path("results/.seals/smoke/table/a.b.json")
+    assert inspect("smoke") == [] and there(made) == made
+    assert inspect("quick") == [] and there(made) == made
+
+
+@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("how", ["shorter", "flipped", "gone"])
+def test_damage_is_named_and_everything_made_from_it_removed(made, number, how):
+    path = Path(made[number])
+    before = path.stat()
+    if how == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:-2] if how == "shorter" else b"CONTENT 0\n")
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    found = inspect("smoke")
+    assert [one.path for one in found] == ([] if how == "gone" else [made[number]])
+    assert there(made) == made[:number]
+    assert Path(WEIGHTS).exists()  # its record tells of it
+    assert inspect("smoke") == []
+
+
+@pytest.mark.parametrize("how", ["flipped", "gone"])
+def test_damage_to_a_fits_file_makes_its_shard_run_again(made, how):
+    Path(WEIGHTS).write_bytes(b"Weights") if how == "flipped" else Path(WEIGHTS).unlink()
+    (found,) = inspect("smoke")
+    assert found.path == WEIGHTS and str(found).startswith(WEIGHTS)
+    assert there(made) == []
+
+
+def test_new_times_are_noted_and_the_files_not_read_again(made, monkeypatch):
+    for path in (*made, WEIGHTS):
+        os.utime(path, (0, 0))
+    assert inspect("smoke") == [] and there(made) == made
+    monkeypatch.setattr(seals, "sha256_of", lambda path: pytest.fail(f"{path} is read again"))
+    assert inspect("smoke") == []
+
+
+def test_a_verdict_on_another_stamp_is_removed_however_young_it_is(made):
+    write(Path(STAMP), b"fitted again\n")
+    seal("logs/smoke/0.log", [STAMP], [], {})
+    os.utime(STAMP, (0, 0))
+    assert inspect("smoke") == [] and there(made) == [STAMP]
+
+
+@pytest.mark.parametrize("content", ["", '{"made": {', "[]", '{"made": {"a": [1]}, "kept": {}}'])
+def test_a_damaged_seal_vouches_for_nothing(made, content):
+    path = place("logs/smoke/1.log")
+    path.write_text(content)
+    (found,) = inspect("smoke")
+    assert found.path == str(path) and there(made) == [STAMP]
+
+
+def test_outputs_without_a_seal_are_made_again_and_strangers_files_left(made):
+    place("logs/smoke/2.log").unlink()
+    write(Path("results/smoke/tables/notes.txt"), b"mine")
+    write(Path("results/quick/tables/t.csv"), b"of another scale")
+    assert inspect("smoke") == [] and there(made) == [STAMP, VERIFIED]
+    assert len(there(["results/smoke/tables/notes.txt", "results/quick/tables/t.csv"])) == 2
+
+
+# --- jobs ---------------------------------------------------------------------------------------
+
+
+IN_A_JOB = """
+import os, sys, time
+from types import SimpleNamespace
+from lossless_inr.jobs import job
+with job(SimpleNamespace(log=["logs/smoke/j.log"], input=["in"], output=["out"])) as kept:
+    exec(sys.argv[1])
+"""
+
+
+def run_job(tmp_path, body, **variables):
+    environment = {k: v for k, v in os.environ.items() if k != WORKFLOW} | variables
+    return subprocess.Popen(
+        [sys.executable, "-c", IN_A_JOB, body],
+        cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def test_a_job_seals_what_it_wrote(tmp_path):
+    (tmp_path / "in").write_text("read")
+    body = "open('out', 'w').write('made'); open('x', 'w'); kept['x'] = '0' * 64"
+    process = run_job(tmp_path, body)
+    assert (process.communicate()[1], process.returncode) == ("", 0)
+    facts = json.loads((tmp_path / "results/.seals/smoke/j.json").read_text())
+    assert [facts[key].keys() for key in ("made", "kept", "used")] == [{"out"}, {"x"}, {"in"}]
+    assert facts["used"]["in"] == sha256_of(tmp_path / "in")
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("ENOSPC", "no space left"), ("EDQUOT", "no space left"), ("EFBIG", "no space left"),
+        ("EROFS", "correct the permissions"), ("EACCES", "correct the permissions"),
+    ],
+)  # fmt: skip
+def test_what_a_disk_refuses_is_one_line_and_no_seal(tmp_path, code, words):
+    body = f"raise OSError({getattr(errno, code)}, 'no', 'results/x')"
+    process = run_job(tmp_path, body)
+    told = process.communicate()[1]
+    assert process.returncode == 1
+    assert told.startswith("error: results/x: ") and words in told and told.count("\n") == 1
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_job_ends_soon_after_the_workflow_that_started_it(tmp_path):
+    workflow = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    created = psutil.Process(workflow.pid).create_time()
+    body = "print('runs', file=sys.stderr, flush=True); time.sleep(100)"
+    process = run_job(tmp_path, body, **{WORKFLOW: f"{workflow.pid} {created}"})
+    try:
+        while not (tmp_path / "logs/smoke/j.log").exists():
+            time.sleep(0.01)
+        while "runs" not in (tmp_path / "logs/smoke/j.log").read_text():
+            time.sleep(0.01)
+        time.sleep(1.2)
+        assert process.poll() is None  # while the workflow lives, so does the job
+        workflow.kill()
+        workflow.wait()
+        told = process.communicate(timeout=60)[1]
+    finally:
+        process.kill()
+        workflow.kill()
+    assert process.returncode == 130 and told.startswith("interrupted; ")
+
+
+def test_a_workflow_on_another_machine_is_not_waited_for(tmp_path):
+    process = run_job(tmp_path, "time.sleep(1.5); open('out', 'w')", **{WORKFLOW: "1 0.0"})
+    assert (process.communicate()[1], process.returncode) == ("", 0)
