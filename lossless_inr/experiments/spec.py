@@ -34,6 +34,7 @@ class FitConfig(Strict):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Annotated[int, Field(ge=1, le=256)] = 1
     shards: Annotated[int, Field(ge=1, le=10_000)] | Literal["auto"] = "auto"
+    shard_minutes: Annotated[float, Field(gt=0)] = 15.0
     slice_rows: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     compiled: bool = True
     batch: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
 import math
@@ -28,6 +29,7 @@ from lossless_inr import registry
 from lossless_inr.engine.checkpoint import Checkpoint
 from lossless_inr.engine.loop import Curve, Outcome, OutOfTime, fit_many, used_precision
 from lossless_inr.errors import UserError
+from lossless_inr.files import replacing
 from lossless_inr.fitting import digests, provenance
 from lossless_inr.fitting.record import FitSpec, Quality, Record, Timing
 from lossless_inr.fitting.seeding import derive_seed
@@ -53,6 +55,8 @@ LOG = logging.getLogger(__name__)
 LOOK_EVERY = {"cpu": 1, "cuda": 16}
 # Iterations between two checks in float32, where training is less than that.
 CHECK_EVERY = 4
+# What a file system answers that cannot lock.
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 # PyTorch has one random state for all threads.
 DRAWING = threading.Lock()
 
@@ -145,10 +149,8 @@ def load_weights(network: nn.Module, path: Path) -> None:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.partial")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    with replacing(path) as file:
+        file.write(content)
 
 
 def _quality(wrong: int, squared: float, ssim: float | None, samples: int, bits: int) -> Quality:
@@ -235,6 +237,9 @@ def use_threads(wanted: int) -> int:
 def sole_writer(folders: list[Path]) -> Iterator[None]:
     """Hold the locks of these fits' folders; a killed process gives them up by itself.
 
+    A file system that has no locks (NFS without its lock service) is done without: every file is
+    put in place whole under a name of its own, so two writers cost time and spoil nothing.
+
     Raises
     ------
     UserError
@@ -249,6 +254,10 @@ def sole_writer(folders: list[Path]) -> Iterator[None]:
                 raise UserError(
                     f"{folder}: another process is writing this fit; wait for it, or stop it"
                 ) from None
+            except (OSError, NotImplementedError) as error:
+                if getattr(error, "errno", errno.ENOSYS) not in NO_LOCKS:
+                    raise
+                LOG.warning("%s: no locks on this file system; going on without", folder)
         yield
 
 

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, PlainSerializer, model_validator
 from lossless_inr import registry
 from lossless_inr.engine.settings import Settings
 from lossless_inr.errors import UserError
+from lossless_inr.files import replacing
 from lossless_inr.fitting import digests
 from lossless_inr.fitting.forms import passes_per_iteration
 from lossless_inr.schema import Strict, validate
@@ -216,12 +217,9 @@ class Record(Strict):
 
     def save(self, folder: Path) -> None:
         """Write `record.json` last and atomically: where it exists, the fit is finished."""
-        path = Path(folder) / "record.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".partial")
         text = json.dumps(self.model_dump(), indent=1, sort_keys=True, allow_nan=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
-        temporary.replace(path)
+        with replacing(Path(folder) / "record.json", "w", encoding="utf-8") as file:
+            file.write(text + "\n")
 
     @classmethod
     def load(cls, path: Path) -> Record:
