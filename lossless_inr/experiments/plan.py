@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import heapq
 import itertools
 import logging
-import math
-from dataclasses import dataclass
 from pathlib import Path
 
 from lossless_inr import registry
 from lossless_inr.datasets.catalog import Catalog
 from lossless_inr.datasets.store import Store
 from lossless_inr.errors import UserError, suggest
+from lossless_inr.experiments.shards import Shard, spread
 from lossless_inr.experiments.spec import (
     Config,
     Experiment,
@@ -24,21 +22,12 @@ from lossless_inr.experiments.spec import (
     load_experiments,
     methods,
 )
-from lossless_inr.fitting import digests
 from lossless_inr.fitting.forms import check_code, check_parameters, passes_per_iteration
 from lossless_inr.fitting.recipe import Recipe, load_recipes
 from lossless_inr.fitting.record import FitSpec
 from lossless_inr.fitting.sizes import paper_ratio_width
 
 LOG = logging.getLogger(__name__)
-# Shards, where the config leaves their number open: each costs about 3 s to start, and the last
-# ones leave cores idle.
-FEWEST_SHARDS, FITS_PER_SHARD = 4, 20
-# Seconds per FLOP with SIREN's as 1, of miniature's records on a CPU: shards end about together.
-SECONDS_PER_FLOP = {
-    **{"siren": 1.0, "finer": 1.9, "gauss": 3.2, "wire": 1.4, "relu_pe": 1.7, "tanh_pe": 2.0},
-    **{"diner": 1.7, "instant_ngp": 11.0},
-}
 # `kodak/32x32/kodim05 | nothing`: left out where its file is not here.
 NOTHING = "nothing"
 # Outside programs: one file of rules each.
@@ -154,31 +143,6 @@ def plan_fit(
         iterations=iterations,
         seed=seed,
     )
-
-
-def work_of(fit: FitSpec) -> float:
-    """What a fit takes at most, in FLOPs of a SIREN that take as long on a CPU."""
-    return fit.cost * SECONDS_PER_FLOP.get(fit.network, 2.0)
-
-
-@dataclass(frozen=True)
-class Shard:
-    """Fits that one process runs one after another."""
-
-    name: str
-    fits: list[FitSpec]
-
-    @property
-    def signals(self) -> list[str]:
-        """Distinct signals, in order of first use."""
-        return list(dict.fromkeys(fit.signal for fit in self.fits))
-
-    @property
-    def digest(self) -> str:
-        """Changes when a fit of the shard, or code that decides its numbers, changes."""
-        return digests.of_json(
-            [[fit.digest, digests.of_code(fit.network, fit.representation)] for fit in self.fits]
-        )
 
 
 class Plan:
@@ -501,15 +465,5 @@ class Plan:
         return list({fit.digest: fit for fits in self.fits.values() for fit in fits}.values())
 
     def shards(self) -> dict[str, Shard]:
-        """Fits spread over shards of about equal cost, dearest first."""
-        count = self.config.fit.shards
-        if count == "auto":
-            count = max(FEWEST_SHARDS, math.ceil(len(self.all_fits) / FITS_PER_SHARD))
-        count = min(count, len(self.all_fits))
-        heap: list[tuple[float, int]] = [(0.0, k) for k in range(count)]
-        members: list[list[FitSpec]] = [[] for _ in range(count)]
-        for fit in sorted(self.all_fits, key=lambda f: (-work_of(f), f.digest)):
-            load, k = heapq.heappop(heap)
-            members[k].append(fit)
-            heapq.heappush(heap, (load + work_of(fit), k))
-        return {f"shard{k:03d}": Shard(f"shard{k:03d}", fits) for k, fits in enumerate(members)}
+        """Fits spread over shards of about equal cost (see `shards.spread`)."""
+        return spread(self.all_fits, self.config.fit, self.scale)

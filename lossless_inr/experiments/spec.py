@@ -36,6 +36,7 @@ class FitConfig(Strict):
     per_gpu: Annotated[int, Field(ge=1, le=64)] = 1
     threads: Annotated[int, Field(ge=1, le=256)] = 1
     shards: Annotated[int, Field(ge=1, le=10_000)] | Literal["auto"] = "auto"
+    shard_minutes: Annotated[float, Field(gt=0)] = 15.0
     slice_rows: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     compiled: bool = True
     batch: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"

@@ -138,6 +138,7 @@ def row_of(record: Record, verdict: Verdict | None, folder: str, signal: dict) -
         "device": record.provenance.get("device"),
         "processor": record.provenance.get("machine", {}).get("processor"),
         "commit": (record.provenance.get("git") or {}).get("commit"),
+        "started": record.provenance.get("started"),
         "ended": record.provenance.get("ended"),
         "error": record.error,
         "spec_digest": record.spec_digest,

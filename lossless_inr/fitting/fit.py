@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import logging
@@ -56,6 +57,8 @@ LOG = logging.getLogger(__name__)
 LOOK_EVERY = {"cpu": 1, "cuda": 16}
 # Iterations between two checks in float32, where training is less than that.
 CHECK_EVERY = 4
+# What a file system answers that cannot lock.
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 # PyTorch has one random state for all threads.
 DRAWING = threading.Lock()
 
@@ -236,6 +239,9 @@ def use_threads(wanted: int) -> int:
 def sole_writer(folders: list[Path]) -> Iterator[None]:
     """Hold the locks of these fits' folders; a killed process gives them up by itself.
 
+    A file system that has no locks (NFS without its lock service) is done without: every file is
+    put in place whole under a name of its own, so two writers cost time and spoil nothing.
+
     Raises
     ------
     UserError
@@ -250,6 +256,10 @@ def sole_writer(folders: list[Path]) -> Iterator[None]:
                 raise UserError(
                     f"{folder}: another process is writing this fit; wait for it, or stop it"
                 ) from None
+            except (OSError, NotImplementedError) as error:
+                if getattr(error, "errno", errno.ENOSYS) not in NO_LOCKS:
+                    raise
+                LOG.warning("%s: no locks on this file system; going on without", folder)
         yield
 
 

@@ -111,7 +111,7 @@ def _own_curve(folder: Path) -> bytes | None:
         return None
 
 
-def write(results: Path, shard: str, stamp: list[dict]) -> str:
+def write(results: Path, shard: str, stamp: list[dict], times: dict[str, str] | None = None) -> str:
     """Pack the fits of a shard; nothing is deleted yet.
 
     Parameters
@@ -121,6 +121,8 @@ def write(results: Path, shard: str, stamp: list[dict]) -> str:
     shard : str
     stamp : list of dict
         Of the fit job: `spec_digest`, `record_digest`, `folder`, `status` of each fit.
+    times : dict of str to str, optional
+        When the verifying process began, `started`, and `ended`; told by `times_of`.
 
     Returns
     -------
@@ -134,12 +136,13 @@ def write(results: Path, shard: str, stamp: list[dict]) -> str:
     """
     identity = digests.of_json(sorted([entry[key] for key in KEYS] for entry in stamp))
     name = f"{FOLDER}/{shard}-{identity[:12]}.parquet"
+    schema = SCHEMA.with_metadata({"shard": shard, **(times or {})})
     with (
         replacing(results / name) as file,
-        pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer,
+        pq.ParquetWriter(file, schema, compression="zstd") as writer,
     ):
         for entry in stamp:  # one at a time: a curve may be megabytes
-            writer.write_table(pa.Table.from_pylist([_row(results, entry)], schema=SCHEMA))
+            writer.write_table(pa.Table.from_pylist([_row(results, entry)], schema=schema))
     return name
 
 
@@ -272,7 +275,9 @@ def located(results: Path, entries: list[dict]) -> list[dict]:
     return found
 
 
-def gather(results: Path, used: Iterable[str], fits: set[str], output: Path) -> None:
+def gather(
+    results: Path, used: Iterable[str], fits: set[str], output: Path, times: dict[str, str]
+) -> None:
     """Summaries of the curves of these fits, out of the packs they are in, in one file.
 
     Parameters
@@ -283,13 +288,22 @@ def gather(results: Path, used: Iterable[str], fits: set[str], output: Path) -> 
     fits : set of str
         Digests of specifications.
     output : Path
+    times : dict of str to str
+        When the collecting process `started` and (but for this) `ended`.
     """
-    schema = pa.schema([SCHEMA.field(name) for name in SUMMARY])
+    schema = pa.schema([SCHEMA.field(name) for name in SUMMARY]).with_metadata(times)
     with replacing(output) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
         for name in used:
             table = pq.read_table(results / name, columns=SUMMARY)
             mine = pa.array([digest in fits for digest in table.column("spec_digest").to_pylist()])
-            writer.write_table(table.filter(mine))
+            writer.write_table(table.filter(mine).cast(schema))
+
+
+def times_of(pack: Path) -> dict[str, str]:
+    """`shard`, and `started` and `ended` of its verification where they are known."""
+    found = pq.read_schema(pack).metadata or {}
+    names = ("shard", "started", "ended")
+    return {name: found[name.encode()].decode() for name in names if name.encode() in found}
 
 
 def sweep(results: Path, used: Iterable[str]) -> list[Path]:

@@ -18,6 +18,14 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
+def process_began() -> str:
+    """When this process was started, as `now` writes it."""
+    import psutil
+
+    began = datetime.fromtimestamp(psutil.Process().create_time(), UTC)
+    return began.isoformat(timespec="seconds")
+
+
 @functools.cache
 def git_state(root: Path | None = None) -> dict:
     """Commit and whether tracked files differ from it; nulls where there is no git."""

@@ -31,6 +31,7 @@ from lossless_inr.report.sampling import MOST_ROWS, sample
 from lossless_inr.report.sections import figure_page, table_page
 from lossless_inr.report.speech_page import speech_page
 from lossless_inr.report.statistics_page import statistics
+from lossless_inr.report.timeline_page import timeline_page
 
 
 def environment() -> jinja2.Environment:
@@ -136,6 +137,7 @@ def build(
         guard=guard_page(guard),
         compression=compression_page(results, published),
         drawers=every,
+        timeline=timeline_page(fits, results),
         most_rows=MOST_ROWS,
         citations={n: registry.describe("network", n) for n in sorted(fits.network.unique())},
         status_text=STATUS_TEXT,

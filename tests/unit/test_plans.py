@@ -3,7 +3,7 @@ from planning import FIGURE, METHOD, RECIPES, SCALE, TABLE, figure, plan_of, tab
 from tiny import refusal
 
 from lossless_inr import registry
-from lossless_inr.experiments.plan import work_of
+from lossless_inr.experiments.shards import work_of
 from lossless_inr.fitting.sizes import paper_ratio_width
 
 # --- names across files -------------------------------------------------------------------

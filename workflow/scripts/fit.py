@@ -5,6 +5,8 @@ import os
 import time
 from pathlib import Path
 
+import psutil
+
 from lossless_inr.devices import one_gpu
 from lossless_inr.experiments.plan import Plan
 from lossless_inr.experiments.spec import Config
@@ -25,7 +27,6 @@ def run(
     Returns the stamp (folders and digests of the shard's records), and the sha256 of every file
     of its fits.
     """
-    start = time.perf_counter()
     # Inside the job, so that Ctrl-C during the seconds that torch takes ends in words as well.
     from lossless_inr.fitting.fit import Resources, groups, run_or_record_failures
 
@@ -41,7 +42,7 @@ def run(
         exclusive=threads >= os.cpu_count(),
         slice_rows=None if rows == "auto" else rows,
         compiled=config.fit.compiled,
-        startup=time.perf_counter() - start,
+        startup=time.time() - psutil.Process().create_time(),
     )
     records = {}
     for spec in shard.fits:

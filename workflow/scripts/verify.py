@@ -7,6 +7,7 @@ from lossless_inr.errors import UserError
 from lossless_inr.files import appears, replacing, sha256_of
 from lossless_inr.fitting import packs
 from lossless_inr.fitting.kept import damage
+from lossless_inr.fitting.provenance import now, process_began
 from lossless_inr.fitting.record import Record
 from lossless_inr.jobs import job, tell
 from lossless_inr.signals import Signal
@@ -41,7 +42,8 @@ if __name__ == "__main__":
         stamp = json.loads(Path(snakemake.input[0]).read_text())
         results = Path("results") / snakemake.wildcards.scale
         verdicts = run(stamp, results)
-        pack = packs.write(results, snakemake.wildcards.shard, stamp)
+        times = {"started": process_began(), "ended": now()}
+        pack = packs.write(results, snakemake.wildcards.shard, stamp, times)
         with replacing(snakemake.output[0], "w", encoding="utf-8") as file:
             json.dump([verdict | {"pack": pack} for verdict in verdicts], file, indent=1)
         # Only now: a kill before this line loses nothing, one after it leaves the pack.
