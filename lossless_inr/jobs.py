@@ -16,7 +16,7 @@ from lossless_inr.errors import PluginError, UserError
 from lossless_inr.files import REFUSALS, refusal
 from lossless_inr.seals import seal
 
-# Set by workflow/rules/common.smk: the Snakemake that started this job, as "id created".
+# Set by workflow/rules/common.smk: process id of the Snakemake that started this job.
 WORKFLOW = "LOSSLESS_INR_WORKFLOW"
 # Seconds between two looks whether it still lives.
 LOOK = 0.5
@@ -90,13 +90,16 @@ def _end_with_workflow() -> None:
     """
     import psutil
 
-    number, _, created = os.environ.get(WORKFLOW, "").partition(" ")
-    if not number:
+    # Not by its time of creation, which a clock that is set changes; an ancestor is on this
+    # machine.
+    number = os.environ.get(WORKFLOW, "")
+    workflow = next((p for p in psutil.Process().parents() if str(p.pid) == number), None)
+    if workflow is None:
         return
 
     def lives() -> bool:
         try:
-            return str(psutil.Process(int(number)).create_time()) == created
+            return workflow.is_running() and workflow.status() != psutil.STATUS_ZOMBIE
         except psutil.Error:
             return False
 
@@ -105,8 +108,7 @@ def _end_with_workflow() -> None:
             time.sleep(LOOK)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    if lives():  # else it is on another machine
-        threading.Thread(target=watch, daemon=True).start()
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def tell(line: str) -> None:

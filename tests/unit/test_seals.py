@@ -149,27 +149,41 @@ def test_what_a_disk_refuses_is_one_line_and_no_seal(tmp_path, code, words):
     assert not (tmp_path / "results").exists()
 
 
+# A Snakemake, as far as a job sees it.
+WORKFLOW_OF_A_JOB = """
+import os, subprocess, sys
+os.environ[sys.argv[1]] = str(os.getpid())
+print(subprocess.Popen([sys.executable, "-c", *sys.argv[2:]]).pid, flush=True)
+input()
+"""
+
+
 def test_a_job_ends_soon_after_the_workflow_that_started_it(tmp_path):
-    workflow = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    created = psutil.Process(workflow.pid).create_time()
+    log = tmp_path / "logs/smoke/j.log"
     body = "print('runs', file=sys.stderr, flush=True); time.sleep(100)"
-    process = run_job(tmp_path, body, **{WORKFLOW: f"{workflow.pid} {created}"})
+    workflow = subprocess.Popen(
+        [sys.executable, "-c", WORKFLOW_OF_A_JOB, WORKFLOW, IN_A_JOB, body],
+        cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    job = psutil.Process(int(workflow.stdout.readline()))
     try:
-        while not (tmp_path / "logs/smoke/j.log").exists():
-            time.sleep(0.01)
-        while "runs" not in (tmp_path / "logs/smoke/j.log").read_text():
+        while not log.exists() or "runs" not in log.read_text():
             time.sleep(0.01)
         time.sleep(1.2)
-        assert process.poll() is None  # while the workflow lives, so does the job
+        assert job.is_running()  # while the workflow lives, so does the job
         workflow.kill()
-        workflow.wait()
-        told = process.communicate(timeout=60)[1]
+        told = workflow.communicate(timeout=60)[1]
+        assert told.startswith("interrupted; ")
+        psutil.wait_procs([job], timeout=60)
+        assert not job.is_running() or job.status() == psutil.STATUS_ZOMBIE
     finally:
-        process.kill()
         workflow.kill()
-    assert process.returncode == 130 and told.startswith("interrupted; ")
+        if job.is_running():
+            job.kill()
 
 
 def test_a_workflow_on_another_machine_is_not_waited_for(tmp_path):
-    process = run_job(tmp_path, "time.sleep(1.5); open('out', 'w')", **{WORKFLOW: "1 0.0"})
+    body = "time.sleep(1.5); open('out', 'w')"
+    process = run_job(tmp_path, body, **{WORKFLOW: "999999999"})
     assert (process.communicate()[1], process.returncode) == ("", 0)

@@ -4,7 +4,6 @@ import os
 import re
 import sys
 
-import psutil
 from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, workflow.basedir)
@@ -17,7 +16,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 )
 
 # For scripts as well: they end with the Snakemake that started them, see lossless_inr/jobs.py.
-os.environ["LOSSLESS_INR_WORKFLOW"] = f"{os.getpid()} {psutil.Process().create_time()}"
+os.environ["LOSSLESS_INR_WORKFLOW"] = str(os.getpid())
 
 from lossless_inr import files
 from lossless_inr.datasets.table import whole_name
