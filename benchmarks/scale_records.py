@@ -11,7 +11,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from lossless_inr.experiments.plan import Plan
@@ -27,6 +29,7 @@ SCALE = "miniature"
 # Rows of the table of stand-ins: one photograph each.
 PHOTOGRAPHS = 5
 METHODS = 10
+FITS_PER_SHARD = 15
 
 
 def project(folder: Path, fits: int) -> Path:
@@ -51,7 +54,9 @@ def project(folder: Path, fits: int) -> Path:
         row[1] = f"{{{1 + k * each:05d}..{(k + 1) * each:05d}}}"
         table[k + 1] = "\t".join(row)
     (folder / "config/load.tsv").write_text("\n".join(table) + "\n", encoding="utf-8")
-    settings = {"scale": SCALE, "datasets": "config/load.tsv", "fit": {"device": "cpu"}}
+    # As many shards as paper scale cuts; these fits are too small to need them.
+    fit = {"device": "cpu", "shards": max(4, fits // FITS_PER_SHARD)}
+    settings = {"scale": SCALE, "datasets": "config/load.tsv", "fit": fit}
     (folder / "config/load.yaml").write_text(json.dumps(settings) + "\n", encoding="utf-8")
     return folder
 
@@ -137,16 +142,38 @@ def kept_files(folder: Path) -> Iterator[Path]:
     return (p for p in folder.iterdir() if p.name[0] != "." and p.name != "record.json")
 
 
-def build(folder: Path, fits: int) -> Plan:
-    """A project in `folder` that is finished up to the table of fits."""
-    project(folder, fits)
+@contextmanager
+def inside(folder: Path) -> Iterator[None]:
+    """Work in a folder, as the scripts of the workflow do."""
     before = Path.cwd()
     os.chdir(folder)
     try:
-        plan = Plan(config(folder), folder)
-        signals = write_signals(plan, folder / "data/prepared")
-        originals = Originals(folder / "originals")
-        write_records(plan, folder / "results" / SCALE, signals, originals)
+        yield
     finally:
         os.chdir(before)
-    return plan
+
+
+def prepare(folder: Path, fits: int) -> tuple[Plan, dict[str, Signal]]:
+    """A project in `folder` with its signals prepared, and nothing fitted."""
+    project(folder, fits)
+    with inside(folder):
+        plan = Plan(config(folder), folder)
+        return plan, write_signals(plan, folder / "data/prepared")
+
+
+def finish(folder: Path) -> None:
+    """Finish the scale of a prepared project up to the verdicts of every shard."""
+    with inside(folder):
+        plan = Plan(config(folder), folder)
+        names = dict.fromkeys(fit.signal for fit in plan.all_fits)
+        signals = {name: Signal.load(Path(f"data/prepared/{name}.npz")) for name in names}
+        originals = Originals(folder / "originals")
+        write_records(plan, folder / "results" / SCALE, signals, originals)
+
+
+if __name__ == "__main__":
+    what, where, *number = sys.argv[1:]
+    if what == "prepare":
+        prepare(Path(where).resolve(), int(number[0]))
+    else:
+        finish(Path(where).resolve())
