@@ -61,7 +61,7 @@ def test_what_is_damaged_is_named_and_made_again_and_nothing_else(
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("name", ["weights.safetensors", "curve.parquet", "decoded.npz"])
+@pytest.mark.parametrize("name", ["weights.safetensors", "decoded.npz"])
 def test_a_bit_flipped_in_a_finished_fit(finished, undisturbed, chance, counts, name):
     folder = chance.choice(stamp_of(finished))["folder"]
     flip(finished.folder / RESULTS / folder / name, chance)
@@ -70,6 +70,19 @@ def test_a_bit_flipped_in_a_finished_fit(finished, undisturbed, chance, counts, 
     assert f"{RESULTS / folder / name}: is not what the fit wrote" in said
     check_same(finished, undisturbed.outcome)
     counts[f"bit flipped in {name}"] += 1
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("how", [flip, truncate, lambda path, _: path.unlink()])
+def test_a_pack_that_is_damaged_takes_its_fits_with_it(finished, undisturbed, chance, counts, how):
+    """Their curves are nowhere else."""
+    pack = chance.choice(sorted((finished.folder / RESULTS / "packs").glob("*.parquet")))
+    how(pack, chance)
+    said = finished.finish(1)
+    assert f"damaged: {pack.relative_to(finished.folder)}: " in said
+    assert "curve.parquet: is missing; fitted again" in said
+    check_same(finished, undisturbed.outcome)
+    counts["pack of curves damaged"] += 1
 
 
 @pytest.mark.faults
