@@ -85,7 +85,9 @@ def seal(log: str, made: Iterable[str], used: Iterable[str], kept: dict[str, str
         if os.path.isfile(path):
             facts["made"][path] = [*_state(path), sha256_of(Path(path))]
     for path, digest in kept.items():
-        facts["kept"][path] = [*_state(path), digest]
+        # A curve that is in a pack by now: if the pack goes, it is the shard that must run.
+        state = [0, 0, 0] if _packed(Path(path), digest) else _state(path)
+        facts["kept"][path] = [*state, digest]
     facts["used"] = {path: sha256_of(Path(path)) for path in used if os.path.isfile(path)}
     with replacing(place(log), "w", encoding="utf-8") as file:
         json.dump(facts, file)
@@ -125,8 +127,8 @@ def _differences(facts: dict[str, dict]) -> Iterator[Damage]:
 
 
 def _packed(path: Path, sha256: str) -> bool:
-    """Whether a file that is not there is a curve that verification has put into a pack."""
-    if path.name != packs.CURVE:
+    """Whether a file is not there as verification has put it, a curve, into a pack."""
+    if path.name != packs.CURVE or path.exists():
         return False
     results = Path(*path.parts[: path.parts.index("records")])
     return packs.holds(results, sha256)
