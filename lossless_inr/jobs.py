@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lossless_inr.errors import PluginError, UserError
 from lossless_inr.files import REFUSALS, refusal
-from lossless_inr.seals import seal
+from lossless_inr.seals import not_from_the_future, seal
 
 # Set by workflow/rules/common.smk: process id of the Snakemake that started this job.
 WORKFLOW = "LOSSLESS_INR_WORKFLOW"
@@ -66,6 +66,7 @@ def job(snakemake) -> Iterator[dict[str, str]]:
         os.close(file)
         _end_with_workflow()
         yield kept
+        not_from_the_future(map(str, snakemake.input))
         seal(log, [*map(str, snakemake.output)], [*map(str, snakemake.input)], kept)
     except (UserError, PluginError) as error:
         tell(f"error: {error}")
