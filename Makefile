@@ -10,7 +10,7 @@ ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_ARGS)
 
-.PHONY: help quick fetched miniature miniature-full smoke data test bench-engine regress regress-quick regress-accept regress-power fault-test unlock cluster-test cluster-smoke lint format lock clean
+.PHONY: help quick fetched miniature miniature-full smoke data test bench-engine scale-test regress regress-quick regress-accept regress-power fault-test unlock cluster-test cluster-smoke lint format lock clean
 .DEFAULT_GOAL := help
 
 help:  ## list every target
@@ -64,6 +64,10 @@ test: .venv/installed-dev  ## the whole test suite
 
 bench-engine: .venv/installed  ## ladder of speed-ups over the published loop; half an hour (FULL=1 adds GPU cases)
 	@$(BIN)/python benchmarks/bench_engine.py $(ARGS)
+
+FITS ?= 10000
+scale-test: .venv/installed  ## load test: plan, collect and report 10,000 copies of small fits in a temporary folder [FITS=10000]
+	@$(BIN)/python benchmarks/scale.py --fits $(FITS) $(ARGS)
 
 regress: .venv/installed  ## compare small fits of every method with benchmarks/baseline; fails if any is worse
 	@$(BIN)/python -m lossless_inr.cli regress $(ARGS)
