@@ -63,7 +63,7 @@ PATIENCE = 900
 # What a clock or the machine's other work decides; everything else is compared.
 TIMED = (
     *("seconds", "seconds_median", "seconds_evaluation", "seconds_saving", "seconds_startup"),
-    *("started", "ended", "peak_memory_mib"),
+    *("started", "ended", "verify_started", "verify_ended", "peak_memory_mib"),
     # Named after digests of records, which say how long a fit took.
     "pack",
 )
