@@ -7,6 +7,7 @@ when it is killed (see `jobs`), within a second or with the iteration they are i
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,9 +43,14 @@ def _processes_here() -> Iterator[tuple[int, list[str]]]:
 def workflow_here() -> int | None:
     """Process id of a Snakemake that works in this folder, if there is one."""
     for number, words in _processes_here():
-        if any(Path(word).name == "snakemake" for word in words[:3]):
+        if any(Path(word).name == "snakemake" for word in words[:3]) and not _of_cluster(words):
             return number
     return None
+
+
+def _of_cluster(words: list[str]) -> bool:
+    """Whether a command is a cluster's job, on this very machine: its executor sees to it."""
+    return ("--mode", "remote") in itertools.pairwise(words)
 
 
 def jobs_here() -> list[int]:
@@ -53,7 +59,15 @@ def jobs_here() -> list[int]:
         number
         for number, words in _processes_here()
         if any(".snakemake/scripts/" in word or word == OUTSIDE for word in words[:3])
+        and not _below_cluster(number)
     ]
+
+
+def _below_cluster(number: int) -> bool:
+    try:
+        return any(_of_cluster(parent.cmdline()) for parent in psutil.Process(number).parents())
+    except psutil.Error:  # it, or its parent, has ended meanwhile
+        return False
 
 
 @contextmanager

@@ -10,12 +10,8 @@ import pytest
 sys.path.append(str(Path(__file__).resolve().parents[1] / "workflow"))
 
 from harness import Project
-from loopback import Node, Slurm, install, missing
+from loopback import NODES, Slurm, install, missing
 
-NODES = [
-    Node("c1", "cpu", cores=2),
-    *(Node(f"g{number}", "gpu", gpu=True) for number in (1, 2, 3)),
-]
 COUNTS: list[str] = []
 
 

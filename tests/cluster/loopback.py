@@ -115,6 +115,13 @@ class Node:
     gpu: bool = False
 
 
+# Two cores of CPU nodes, three of GPU nodes: one can be missed.
+NODES = [
+    Node("c1", "cpu", cores=2),
+    *(Node(f"g{number}", "gpu", gpu=True) for number in (1, 2, 3)),
+]
+
+
 class Slurm:
     """The cluster; a context manager that leaves no process behind.
 
@@ -234,6 +241,16 @@ class Slurm:
     def stop_controller(self, *, kill: bool) -> None:
         """End the controller, as for an update or as by a crash; jobs go on."""
         self._stop("slurmctld", kill=kill)
+
+    def quiet_for(self) -> float:
+        """Seconds since the controller last took, started or ended a job, as its log says."""
+        return time.time() - (self.folder / "slurmctld.log").stat().st_mtime
+
+    def forget_jobs(self) -> None:
+        """What a crash may do to jobs of the last seconds, done to all: the controller is away."""
+        assert "slurmctld" not in self.processes
+        for path in (self.folder / "state").glob("job_state*"):
+            path.unlink()
 
     def _wait(self, ready, what: str, *, seconds: float = 60.0, strict: bool = True) -> None:
         end = time.monotonic() + seconds

@@ -16,7 +16,10 @@ PACE += ["--max-status-checks-per-second", "1"]
 
 
 class ClusterRun:
-    """`lossless-inr run` on the submitting machine, i.e. in the Slurm's namespace."""
+    """`lossless-inr run` on the submitting machine, i.e. in the Slurm's namespace.
+
+    A context manager that leaves no Snakemake behind.
+    """
 
     def __init__(
         self,
@@ -39,6 +42,12 @@ class ClusterRun:
                 # A shell's background jobs ignore SIGINT, and their children would inherit that.
                 preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
+
+    def __enter__(self) -> "ClusterRun":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.stop()
 
     def running(self, rule: str) -> list[dict[str, str]]:
         """Jobs of a rule that run now."""
@@ -74,18 +83,38 @@ class ClusterRun:
 
     def stop(self) -> None:
         """End the run as Ctrl-C does, so that it cancels its jobs."""
-        if self.process.poll() is not None:
-            return
-        os.killpg(self.process.pid, signal.SIGINT)
-        try:
-            self.process.wait(timeout=60)
-        except subprocess.TimeoutExpired:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
+        end_session(self.process)
+
+    def log_of(self, job: str) -> str:
+        """What a job that failed printed."""
+        (path,) = self.project.folder.glob(f".snakemake/slurm_logs/*/*/{job}.log")
+        return path.read_text(errors="replace")
 
     def tail(self) -> str:
         """The end of what it printed."""
         return self.log.read_text(errors="replace")[-3000:]
+
+
+def end_session(process: subprocess.Popen) -> None:
+    """End a process that leads a session, and all it started there: by Ctrl-C, at last by force."""
+    if process.poll() is not None:
+        return
+    os.killpg(process.pid, signal.SIGINT)
+    try:
+        process.wait(timeout=60)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def run_locally(project: Project, configfile: str, seconds: float) -> None:
+    """The same scale without a cluster, undisturbed."""
+    process = project.start(configfile=configfile)
+    try:
+        output, _ = process.communicate(timeout=seconds)
+    finally:
+        end_session(process)
+    assert process.returncode == 0, output
 
 
 def partitions(jobs: list[dict[str, str]], cluster: Slurm) -> dict[bool, set[str]]:

@@ -3,9 +3,8 @@
 import pytest
 from accounting import ACCOUNT, PACKAGES, PROGRAMS, AccountedSlurm
 from comparing import counted_once
-from conftest import NODES
 from harness import Project
-from loopback import install
+from loopback import NODES, install
 from running import PACE, ClusterRun, results_of
 
 pytestmark = pytest.mark.cluster
@@ -23,15 +22,12 @@ def accounted(tmp_path, slurm_is_here):
 def test_smoke_fits_through_a_slurm_with_accounting(project: Project, accounted, count):
     project.replace("profiles/slurm/config.yaml", UNSET, f"  slurm_account: {ACCOUNT}")
     profile = ["--workflow-profile", "profiles/slurm", *PACE]
-    run = ClusterRun(
+    with ClusterRun(
         project, accounted, "config/smoke.yaml", *profile, options=("--only", "figure9")
-    )
-    try:
+    ) as run:
         run.until(lambda: run.running("fit"), "a shard runs", 200)
         accounted.stop_accounting(25)
         assert run.wait(400) == 0, run.tail()
-    finally:
-        run.stop()
     counted_once(results_of(project, "smoke"), 6)
     jobs = accounted.accounted()
     assert {(job["State"], job["Account"]) for job in jobs} == {("COMPLETED", ACCOUNT)}

@@ -37,15 +37,14 @@ def test_smoke_fits_through_scripts_for_pbs(tmp_path, project: Project, slurm, p
     project.environment["PATH"] = f"{qstat.parent}{os.pathsep}{os.environ['PATH']}"
     pace = ["--seconds-between-status-checks", "2", "--latency-wait", "10"]
     profile = ["--workflow-profile", "profiles/cluster-generic", *pace]
-    run = ClusterRun(project, slurm, "config/smoke.yaml", *profile, options=("--only", "figure9"))
-    try:
+    with ClusterRun(
+        project, slurm, "config/smoke.yaml", *profile, options=("--only", "figure9")
+    ) as run:
         # One of the shards is deleted while it runs; it is submitted again.
         run.until(lambda: run.on("gpu"), "a shard runs", 200)
         deleted = run.on("gpu")[0]["id"]
         slurm.command("scancel", deleted)
         assert run.wait(400) == 0, run.tail()
-    finally:
-        run.stop()
     counted_once(results_of(project, "smoke"), 6)
     jobs = {job["JobId"]: job for job in slurm.ended()}
     assert jobs.pop(deleted)["JobState"] == "CANCELLED"

@@ -3,7 +3,7 @@
 import pytest
 from comparing import counted_once, differences
 from harness import Project
-from running import PACE, ClusterRun, few_programs, partitions, results_of
+from running import PACE, ClusterRun, few_programs, partitions, results_of, run_locally
 
 pytestmark = pytest.mark.cluster
 PROFILE = ["--workflow-profile", "profiles/slurm-squeue"]
@@ -13,10 +13,9 @@ def test_smoke_scale_through_slurm_equals_a_local_run(tmp_path, project, slurm, 
     local = Project(tmp_path / "local")
     for one in (project, local):
         few_programs(one)
-    run = ClusterRun(project, slurm, "config/smoke.yaml", *PROFILE, *PACE)
-    assert run.wait(420) == 0, run.tail()
-    code, output = local.run()
-    assert code == 0, output
+    with ClusterRun(project, slurm, "config/smoke.yaml", *PROFILE, *PACE) as run:
+        assert run.wait(420) == 0, run.tail()
+    run_locally(local, "config/smoke.yaml", 300)
     found, expected = results_of(project, "smoke"), results_of(local, "smoke")
     assert differences(found, expected) == []
     fits = len(list(expected.glob("records/**/record.json")))
