@@ -196,7 +196,8 @@ class Record(Strict):
     decoded_sha256: str | None = None
     parameters: Count | None = None
     macs_per_row: Count | None = None
-    weight_bytes: Count | None = None
+    # As `floats`: records from before it was counted keep their digest.
+    weight_bytes: Annotated[Count | None, Field(exclude_if=lambda found: found is None)] = None
     rows: Count | None = None
     flops: Count | None = None
     samples_seen: Count | None = None

@@ -78,3 +78,9 @@ def test_a_damaged_line_and_a_second_record_of_a_fit_are_refused(tmp_path):
 def test_a_scale_that_was_not_run_cannot_be_kept(tmp_path):
     line = refusal(reference.keep, tmp_path / "results/smoke", tmp_path / "reference")
     assert "run the scale first" in line and not (tmp_path / "reference").exists()
+
+
+def test_every_committed_record_can_be_read(root):
+    """A field that is added to records must leave those of before with their digest."""
+    files = sorted((root / "results/reference").glob("*/records.jsonl"))
+    assert files and all(reference.read(path) for path in files)
