@@ -20,7 +20,11 @@ _STAGES = {
         "metrics/quality.py",
     ],
     "rate": ["baselines/*.py", "codecs/*.py", "metrics/*.py"],
-    "rates": ["compression/*.py", "coder/*.py", "codecs/*.py", "published/*"],
+    "rates": [
+        *("compression/rates.py", "compression/images.py", "compression/interval.py"),
+        *("coder/*.py", "codecs/*.py"),
+    ],
+    "rate-tables": ["compression/*.py", "metrics/*.py", "published/*"],
     "recombiner": ["recombiner/*.py", "compression/recombined.py", "metrics/*.py"],
     "speech": ["speech/*.py", "metrics/floats.py"],
     "expansion": ["expansion/*.py", "metrics/*.py", "analysis/formulas.py"],

@@ -155,7 +155,7 @@ rule compression_table:
         files=of_table,
         settings=COMPRESSED.model_dump() if COMPRESSED else {},
         left_out=NOT_HERE,
-        code=report_digest("rates"),
+        code=report_digest("rate-tables"),
     script:
         "../scripts/compression_table.py"
 
