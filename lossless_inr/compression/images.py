@@ -60,7 +60,7 @@ def save(path: Path, samples: list[np.ndarray], bits: int) -> None:
 
 def load(path: Path) -> tuple[list[np.ndarray], int]:
     """What `save` wrote."""
-    with np.load(path) as found:
+    with np.load(path, allow_pickle=False) as found:
         bits = int(found["bits"])
         if "stack" in found:
             return list(found["stack"]), bits

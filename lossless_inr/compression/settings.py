@@ -32,10 +32,9 @@ class SharedSet(Strict):
 
 
 class SoundSet(Strict):
-    """Sounds, by FLAC; `at_hand` as for images."""
+    """Sounds, by FLAC."""
 
     signals: Names
-    at_hand: bool = False
 
 
 class OwnNetworks(Strict):

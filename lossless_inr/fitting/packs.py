@@ -238,6 +238,8 @@ def curve_of(results: Path, fit: pd.Series) -> pd.DataFrame:
 def has_curve(results: Path, fit: pd.Series) -> bool:
     """Whether `curve_of` would find one; no curve is read."""
     pack = fit.get("pack")
+    if fit.status == "failed":  # it is in a pack, without a curve
+        return False
     return (results / fit.folder / CURVE).is_file() or (
         isinstance(pack, str) and (results / pack).is_file()
     )

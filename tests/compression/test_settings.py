@@ -15,7 +15,9 @@ def test_every_signal_network_and_prior_that_is_named_exists():
         groups = [*scale.shared.values(), *scale.sounds.values(), *scale.recombined.values()]
         for group in [*groups, *filter(None, [scale.own])]:
             for signal in group.signals:
-                name = signal.replace("*", catalog.of_set(signal.split("/")[0])[0].name)
+                name = signal.split(" | ")[0].replace(
+                    "*", catalog.of_set(signal.split("/")[0])[0].name
+                )
                 assert catalog.find(name)
         for group in scale.shared.values():
             assert set(group.networks) <= set(shipped())

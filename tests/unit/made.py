@@ -8,6 +8,7 @@ from PIL import Image
 
 from lossless_inr.experiments.plan import plain_fits
 from lossless_inr.experiments.tables import collect, fits_table
+from lossless_inr.files import sha256_of
 from lossless_inr.fitting import digests
 from lossless_inr.fitting.recipe import Settings
 from lossless_inr.fitting.record import FitSpec, Quality, Record, Timing
@@ -100,6 +101,7 @@ def write_fit(one: FitSpec, signal: Signal, results, lossless_at: int | None) ->
         precision="float32",
         engine="autograd",
         timing=Timing(fit=1, evaluation=0, saving=0, startup=1, threads=1, exclusive=True),
+        files={path.name: sha256_of(path) for path in folder.iterdir()},
         provenance=PROVENANCE,
     )
     record.save(folder)

@@ -25,7 +25,8 @@ try:
         groups = [*COMPRESSED.shared.items(), *COMPRESSED.sounds.items()]
         for name, group in groups:
             signals = PLAN.named(group.signals)
-            if group.at_hand and not PLAN.at_hand(signals):
+            optional = getattr(group, "at_hand", False)
+            if not signals or (optional and not PLAN.at_hand(signals)):
                 NOT_HERE.append(name)
                 continue
             STACKS[name] = signals
