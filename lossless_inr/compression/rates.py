@@ -135,21 +135,23 @@ def _shared_row(name: str, signals: list[np.ndarray], bits: int) -> dict:
             f"the network '{name}' is for {network.bits} bits, {network.channels} channels, "
             f"not {bits} and {channels}"
         )
-    files, payload, exact, clock = [], [], 0, _Clock()
+    files, payload, exact, times = [], [], 0, np.zeros(2)
     for image in samples:
-        content, parts = clock.encode(
+        (content, parts), encoding = _timed(
             lambda image=image: pack(image[None], bits, network, own=False)
         )
-        back, _ = clock.decode(lambda content=content: unpack(content))
+        (back, _), decoding = _timed(lambda content=content: unpack(content))
+        times += encoding, decoding
         exact += int(np.array_equal(back[0], image))
         files.append(len(content))
         payload.append(parts.stream)
     # Side by side in one stream of a chunk: what a collection costs.
-    together, together_exact, many = 0, True, _Clock()
+    together, together_exact, at_once = 0, True, np.zeros(2)
     for begin in range(0, len(samples), CHUNK):
         chunk = samples[begin : begin + CHUNK]
-        content, _ = many.encode(lambda chunk=chunk: pack(chunk, bits, network, own=False))
-        back, _ = many.decode(lambda content=content: unpack(content))
+        (content, _), encoding = _timed(lambda chunk=chunk: pack(chunk, bits, network, own=False))
+        (back, _), decoding = _timed(lambda content=content: unpack(content))
+        at_once += encoding, decoding
         together += len(content)
         together_exact &= np.array_equal(back, chunk)
     n, pixels = len(samples), _pixels(signals)
@@ -158,31 +160,16 @@ def _shared_row(name: str, signals: list[np.ndarray], bits: int) -> dict:
         together=8 * together / pixels.sum(), how=f"{math.ceil(n / CHUNK)} streams", exact=exact,
         together_exact=bool(together_exact), seen=seen(signals),
         network_bytes=len(network.to_bytes()), library=f"lossless-inr {version('lossless-inr')}",
-        settings="shared network, not in the files", encode_ms=1000 * clock.encoding / n,
-        decode_ms=1000 * clock.decoding / n, together_encode_ms=1000 * many.encoding / n,
-        together_decode_ms=1000 * many.decoding / n,
+        settings="shared network, not in the files", encode_ms=1000 * times[0] / n,
+        decode_ms=1000 * times[1] / n, together_encode_ms=1000 * at_once[0] / n,
+        together_decode_ms=1000 * at_once[1] / n,
     )  # fmt: skip
 
 
-class _Clock:
-    """Seconds spent in encoding and in decoding."""
-
-    def __init__(self):
-        self.encoding = self.decoding = 0.0
-
-    def encode(self, work):
-        begin = time.perf_counter()
-        try:
-            return work()
-        finally:
-            self.encoding += time.perf_counter() - begin
-
-    def decode(self, work):
-        begin = time.perf_counter()
-        try:
-            return work()
-        finally:
-            self.decoding += time.perf_counter() - begin
+def _timed(work: Callable):
+    """What `work` returns, and its seconds."""
+    begin = time.perf_counter()
+    return work(), time.perf_counter() - begin
 
 
 def own_rows(
@@ -197,22 +184,22 @@ def own_rows(
 
 def _own_rows(image: np.ndarray, bits: int, updates: int, progress) -> list[dict]:
     samples = image[None][..., channel_order(image.shape[-1])]
-    begin, clock = time.perf_counter(), _Clock()
     start = best_shipped(samples, bits)
-    network = train(
-        samples, bits, start.sight if start else Sight(), width=WIDTH, updates=updates,
-        start=start, progress=progress,
+    network, trained = _timed(
+        lambda: train(
+            samples, bits, start.sight if start else Sight(), width=WIDTH, updates=updates,
+            start=start, progress=progress,
+        )
     )  # fmt: skip
-    trained = time.perf_counter() - begin
-    content, parts = clock.encode(lambda: pack(image[None], bits, network, own=True))
-    back, _ = clock.decode(lambda: unpack(content))
+    (content, parts), encoding = _timed(lambda: pack(image[None], bits, network, own=True))
+    (back, _), decoding = _timed(lambda: unpack(content))
     pixels = image.shape[0] * image.shape[1]
     own = {
         "coder": "ours, a network of its own", "images": 1, "file": 8 * len(content) / pixels,
         "payload": 8 * parts.stream / pixels, "network_bytes": parts.network,
         "kept": bool(content[4] == OWN), "exact": int(np.array_equal(back[0], image)),
         "library": f"lossless-inr {version('lossless-inr')}", "settings": f"{updates} updates",
-        "train_s": trained, "encode_ms": 1000 * clock.encoding, "decode_ms": 1000 * clock.decoding,
+        "train_s": trained, "encode_ms": 1000 * encoding, "decode_ms": 1000 * decoding,
     }  # fmt: skip
     if start is None:
         return [own]
