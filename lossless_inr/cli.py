@@ -108,7 +108,7 @@ def run(
             "finished; the same command goes on, --partial shows them"
         )
         raise typer.Exit(OUT_OF_TIME)
-    if dry:
+    if dry and (only or not compress):
         from lossless_inr.experiments.estimate import as_text
 
         typer.echo("\n" + as_text(plan))
@@ -215,8 +215,13 @@ def plan(
 
     Example: lossless-inr plan --scale paper
     """
+    from lossless_inr.compression.settings import TABLES
     from lossless_inr.experiments.estimate import as_text
 
+    if only and set(only) <= set(TABLES):
+        typer.echo(f"{', '.join(only)}: no fits; see config/compression.yaml")
+        return
+    only = [name for name in only or [] if name not in TABLES]
     changes = ({"scale": scale} if scale else {}) | ({"only": only} if only else {})
     typer.echo(as_text(_load_plan(changes, configfile)))
 
