@@ -69,7 +69,9 @@ def verdicts6(table: pd.DataFrame, published: dict, printed: dict[str, str | Non
         `claim`, `verdict` (holds, does not hold, not decided) and `reason`.
     """
     found = []
-    for name, part in table.groupby("set", sort=False):
+    # Images with a network each are one set here.
+    sets = table.set.where(~table.set.str.startswith("own "), "a network for each image")
+    for name, part in table.groupby(sets, sort=False):
         data_set = printed.get(name)
         rates = part.set_index("coder").file
         if data_set is not None:

@@ -98,7 +98,8 @@ def test_a_disk_that_is_full_elsewhere(project, undisturbed, counts, folder):
                 filler.flush()
         process = project.start()
         output, _ = process.communicate(timeout=PATIENCE)
-        assert process.returncode != 0, output
+        # A log that cannot be written stops no job.
+        assert process.returncode != 0 or folder == "logs", output
         mount("-o", "remount,size=64m", project.folder / folder)
         (project.folder / folder / "filler").unlink()
         project.finish()
