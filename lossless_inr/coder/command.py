@@ -166,10 +166,13 @@ def decompress(source: Path, output: Path, *, force: bool = False) -> str:
         raise UserError(f"{output}: exists; name another file, or add --force")
     try:
         with open(source, "rb") as file:
-            reading = Reading(file)
+            try:
+                reading = Reading(file)
+            except UserError as error:
+                raise UserError(f"{source}: {error}") from None
             images, height, width, channels = reading.shape
             if images > 1:
-                raise UserError(f"holds {images} images; lossless_inr.coder reads them")
+                raise UserError(f"{source}: holds {images} images; lossless_inr.coder reads them")
             what = Held(bits=reading.bits)
             files.check_target(output, what, channels)
             rows = _named(source, (band[0] for band in reading.bands()))

@@ -320,3 +320,14 @@ def test_the_commands_from_file_to_file(tmp_path):
     (row,) = [one for one in json.loads(done.output) if one["coder"].startswith("exact coder")]
     size = (tmp_path / "a.lic").stat().st_size
     assert row["bits_per_sample"] == 8 * size / 1800 and row["times_the_raw_samples"] == size / 1800
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.01, 0.5, 0.99])
+def test_a_refusal_names_the_file(tmp_path, share):
+    """Wherever it is cut: in its first bytes, its head, its network or a band."""
+    samples = smooth((1, 40, 50, 3), 8)
+    content, _ = pack(samples, 8, shipped()["photo"], own=True)
+    cut = tmp_path / "cut.lic"
+    cut.write_bytes(content[: int(share * len(content))])
+    refused(str(cut), decompress, cut, tmp_path / "out.png")
+    assert not (tmp_path / "out.png").exists()
