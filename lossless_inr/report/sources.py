@@ -43,4 +43,6 @@ _STAGES = {
 
 def report_digest(stage: str) -> str:
     """sha256 over the sources of a stage, e.g. `collect`, `tables` or `report`."""
-    return of_files(sorted(p for pattern in _STAGES[stage] for p in PACKAGE.glob(pattern)))
+    found = (path for pattern in _STAGES[stage] for path in PACKAGE.glob(pattern))
+    # `published/*` finds the interpreter's `__pycache__` as well.
+    return of_files(sorted(path for path in found if path.is_file()))

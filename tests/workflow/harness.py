@@ -31,7 +31,9 @@ class Project:
                 shutil.copy(source, folder / name)
         self.write("config/smoke.yaml", SMOKE)
         # The copy's own sources, not the installed ones.
-        self.environment = os.environ | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+        self.environment = os.environ | {"PYTHONPATH": str(folder)}
+        # As at a user's: with caches of bytecode beside the sources.
+        self.environment.pop("PYTHONDONTWRITEBYTECODE", None)
 
     def write(self, path: str, text: str) -> Path:
         target = self.folder / path
