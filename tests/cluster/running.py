@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 from harness import Project
 from loopback import Slurm
 
@@ -71,6 +72,22 @@ class ClusterRun:
             assert time.monotonic() < end, f"not within {seconds:.0f} s: {what}\n{self.tail()}"
             time.sleep(0.5)
         return answer
+
+    def hang(self, job: str) -> None:
+        """Stop the script of a job that runs: it gets no further, as on a node that swaps."""
+
+        def script() -> psutil.Process | None:
+            for process in psutil.process_iter():
+                try:
+                    if process.environ().get("SLURM_JOB_ID") == job and any(
+                        "/.snakemake/scripts/" in word for word in process.cmdline()[:3]
+                    ):
+                        return process
+                except (psutil.Error, OSError):
+                    continue
+            return None
+
+        self.until(script, f"job {job} has begun its script", 60).suspend()
 
     def wait(self, seconds: float) -> int:
         """The exit code."""

@@ -136,8 +136,7 @@ def masked_report(path: Path) -> str:
     """The report without what a clock decides, and nothing else left out.
 
     Blanked are the cells of columns headed by seconds, or by how many times sooner; in drawers
-    the line on seconds and memory, and the date in the line on provenance; the page about the run
-    is of nothing but times.
+    the line on seconds and memory; dates; the page about the run is of nothing but times.
     """
     page = BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
     page.find(id="run").clear()
@@ -155,6 +154,8 @@ def masked_report(path: Path) -> str:
             text.clear()
         if term.get_text(strip=True) == "Provenance":
             text.string = re.sub(r"ended [0-9T:+-]+", "ended", text.get_text())
+    for text in page.find_all(string=re.compile(r"Fitted [0-9-]+")):
+        text.replace_with(re.sub(r"Fitted .* \(UTC\)", "Fitted", str(text)))
     return str(page)
 
 
@@ -173,11 +174,21 @@ def outcome(project: Disturbed) -> dict:
     return found
 
 
+def differing(expected: str | bytes, found: str | bytes, context: int = 60) -> str:
+    """Both around the first place where they differ."""
+    place = next((k for k, (a, b) in enumerate(zip(expected, found, strict=False)) if a != b), 0)
+    return "\n".join(
+        repr(one[max(place - context, 0) : place + context]) for one in (expected, found)
+    )
+
+
 def check_same(project: Disturbed, expected: dict) -> None:
     """Equal tables, figures and report; every fit once; every verdict about what is there."""
     found = outcome(project)
     for name, content in expected.items():
-        assert found[name] == content, f"{name} differs from that of the undisturbed run"
+        assert found[name] == content, (
+            f"{name} differs from that of the undisturbed run\n{differing(content, found[name])}"
+        )
     check_sound(project)
 
 
