@@ -39,8 +39,12 @@ def replacing(target: Path, mode: str = "wb", **options) -> Iterator[IO]:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(target)
-    except BaseException:
-        partial.unlink(missing_ok=True)
+    except BaseException as error:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        # What was refused is the file that the caller knows.
+        if isinstance(error, OSError) and str(error.filename) == str(partial):
+            error.filename = str(target)
         raise
 
 

@@ -1,7 +1,7 @@
 """The quick scale through a real Slurm, while it is disturbed as clusters are over days.
 
-A running shard is cancelled, another hangs and is over its time limit, a node is drained, the controller is
-away for a while and later crashes. The tables are those of an undisturbed local run.
+A running shard is cancelled, another hangs and is over its time limit, a node is drained, the
+controller is away for a while and later crashes. The tables are those of an undisturbed local run.
 """
 
 import time

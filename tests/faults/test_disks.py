@@ -5,7 +5,7 @@ import resource
 import subprocess
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -149,10 +149,9 @@ def test_results_that_turn_read_only(project, undisturbed, chance, counts, seed)
                 time.sleep(0.02)
         assert process.poll() is None, "it had ended"
         in_words(process, "correct the permissions of its folder", "did not finish")
-        output = in_words(project.start(), "correct the permissions of its folder", "read-only")
+        in_words(project.start(), "correct the permissions of its folder", "read-only")
         mount("-o", "remount,rw,bind", results)
-        said = project.finish()
-        assert "finished before" in said or "fits]" in said, output
+        project.finish()
         check_same(project, undisturbed.outcome)
     finally:
         subprocess.run(["umount", "-l", results], check=True)
@@ -162,9 +161,16 @@ def test_results_that_turn_read_only(project, undisturbed, chance, counts, seed)
 @pytest.mark.faults
 @pytest.mark.parametrize("seed", [*"012"])
 def test_memory_that_runs_out(project, undisturbed, chance, counts, seed):
-    """Of a shard, at a random moment, or from its start on."""
+    """Of a shard, at a random moment, or as soon as the interpreter has begun."""
     process = project.start()
-    jobs = wait_for(lambda: jobs_of(process, "fit"), process)
+
+    def begun() -> list[psutil.Process]:
+        # Of a limit below that Python itself would have to speak.
+        with suppress(psutil.NoSuchProcess):
+            return [job for job in jobs_of(process, "fit") if job.memory_info().rss > 24 << 20]
+        return []
+
+    jobs = wait_for(begun, process)
     if seed != "0":
         time.sleep(chance.uniform(0, 0.25) * undisturbed.seconds)
     with_limit = 0
