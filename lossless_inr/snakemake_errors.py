@@ -19,6 +19,7 @@ class InOneLine(logging.Filter):
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
+        """Change the record where it is such a fault; keep every record."""
         # It logs from within the handler of the exception, without handing that on.
         error = sys.exc_info()[1]
         if (
