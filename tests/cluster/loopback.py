@@ -8,10 +8,12 @@ process is started here, kept, and stopped by its process id.
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -156,9 +158,23 @@ class Slurm:
         if "slurmctld" in self.processes:
             self.command("scancel", "--user=root", check=False)
             self._wait(lambda: not self.command("squeue", "--noheader"), "jobs end", strict=False)
+        self._kill_what_is_left()
         for name in reversed(list(self.processes)):
             self._stop(name)
         shutil.rmtree(self.munge, ignore_errors=True)
+
+    def _kill_what_is_left(self) -> None:
+        """What jobs started and Slurm, without control groups here, lost sight of."""
+        if "namespace" not in self.processes:
+            return
+        own = {process.pid for process in self.processes.values()}
+        namespace = os.readlink(f"/proc/{self.processes['namespace'].pid}/ns/mnt")
+        if namespace == os.readlink("/proc/self/ns/mnt"):  # it has not got one of its own yet
+            return
+        for number in [int(name) for name in os.listdir("/proc") if name.isdigit()]:
+            with suppress(OSError):  # it has ended meanwhile
+                if number not in own and os.readlink(f"/proc/{number}/ns/mnt") == namespace:
+                    os.kill(number, signal.SIGKILL)
 
     def _configure(self) -> None:
         for part in ("etc", "state"):
