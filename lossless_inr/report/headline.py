@@ -48,6 +48,8 @@ def speedups(fits: pd.DataFrame) -> list[dict]:
     """
     base = fits[(fits.representation == "bitplane") & (fits.recipe == "published")]
     base = base[(base.network == "siren") & (base.variant == "")]
+    # Of one that failed or diverged nothing is known, not even a lower bound.
+    base = base[base.status.isin(["lossless", "budget_exhausted"])]
     base = base[base.budget == base.groupby("signal").budget.transform("max")]
     rows = []
     others_of = dict(list(fits[fits.recipe != "published"].groupby("signal", sort=False)))

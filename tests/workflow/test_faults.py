@@ -286,3 +286,20 @@ def test_a_failing_fit_fails_the_run_after_the_report_and_is_tried_again(project
     assert code == 0, output
     changed = {name for name, written in project.records().items() if kept[name] != written}
     assert len(changed) == 1 and "/broken-bithead" in next(iter(changed))
+
+
+def test_a_report_is_built_and_complete_where_every_published_fit_failed(project):
+    """Nothing can be sooner than a fit of which nothing is known."""
+    fits = "        return run_fits(specs, signals, folders, *options)\n"
+    fault = (
+        "        if specs[0].recipe == 'published':\n            raise MemoryError('none left')\n"
+    )
+    project.replace("lossless_inr/fitting/fit.py", fits, fault + fits)
+    code, output = project.run()
+    clear_failure(code, output, "fits failed", "its record says why")
+    table = pd.read_parquet(project.folder / "results/smoke/fits.parquet")
+    failed = table[table.recipe == "published"]
+    assert len(failed) and set(failed.status) == {"failed"} and failed.flops.isna().all()
+    assert "lossless" in set(table.status)
+    report = (project.folder / "reports/smoke/report.html").read_text()
+    assert f"{len(failed)} failed" in report and "MemoryError: none left" in report
