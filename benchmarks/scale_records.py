@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lossless_inr.experiments.plan import Plan
+from lossless_inr.experiments.shards import FEWEST_SHARDS, MOST_SHARDS
 from lossless_inr.experiments.spec import Config
 from lossless_inr.fitting import digests, packs
 from lossless_inr.fitting.record import FitSpec, Record, Verdict
@@ -55,7 +56,8 @@ def project(folder: Path, fits: int) -> Path:
         table[k + 1] = "\t".join(row)
     (folder / "config/load.tsv").write_text("\n".join(table) + "\n", encoding="utf-8")
     # As many shards as paper scale cuts; these fits are too small to need them.
-    fit = {"device": "cpu", "shards": max(4, fits // FITS_PER_SHARD)}
+    shards = min(max(FEWEST_SHARDS, fits // FITS_PER_SHARD), MOST_SHARDS)
+    fit = {"device": "cpu", "shards": shards}
     settings = {"scale": SCALE, "datasets": "config/load.tsv", "fit": fit}
     (folder / "config/load.yaml").write_text(json.dumps(settings) + "\n", encoding="utf-8")
     return folder
