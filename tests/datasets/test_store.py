@@ -449,6 +449,15 @@ def test_processes_that_want_the_same_files(tmp_path, serve, processes):
         assert catalog.source_path(entry).exists()
 
 
+def as_nobody(tmp_path) -> list[str]:
+    """Further words for OBTAIN where root runs it, whom no permission stops: be somebody else."""
+    if os.geteuid() != 0:
+        return []
+    for folder in [tmp_path, *tmp_path.parents][:4]:
+        folder.chmod(folder.stat().st_mode | 0o055)
+    return [str(NOBODY)]
+
+
 @pytest.mark.parametrize("way", ["a file in its place", "permissions"])
 def test_a_read_only_folder_is_told(tmp_path, serve, way):
     server = serve(png())
@@ -456,10 +465,7 @@ def test_a_read_only_folder_is_told(tmp_path, serve, way):
     command = [sys.executable, "-c", OBTAIN, str(tmp_path)]
     if way == "permissions":
         (tmp_path / "data").mkdir(mode=0o555)
-        if os.geteuid() == 0:  # who may write anywhere
-            command.append(str(NOBODY))
-            for folder in [tmp_path, *tmp_path.parents][:4]:
-                folder.chmod(folder.stat().st_mode | 0o055)
+        command += as_nobody(tmp_path)
     else:
         (tmp_path / "data").write_text("")
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
@@ -477,10 +483,7 @@ def test_a_mirrors_file_that_cannot_be_read_is_passed_over(tmp_path, serve):
     project(tmp_path / "p", row(sha256=sha256(png()), address=address))
     for folder in (tmp_path / "p", tmp_path / "p/config"):
         folder.chmod(0o777)
-    for folder in [tmp_path, *tmp_path.parents][:4]:
-        folder.chmod(folder.stat().st_mode | 0o055)
-    command = [sys.executable, "-c", OBTAIN, str(tmp_path / "p")]
-    command += [str(NOBODY)] if os.geteuid() == 0 else []  # who may read everything
+    command = [sys.executable, "-c", OBTAIN, str(tmp_path / "p"), *as_nobody(tmp_path)]
     environment = os.environ | {"LOSSLESS_INR_MIRROR": str(tmp_path / "mirror")}
     run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
