@@ -73,7 +73,9 @@ def run(folder: Path, fits: int) -> tuple[pd.DataFrame, dict]:
     made += measured("make records", [*maker, "finish", "."], folder, log)["seconds"]
     # Snakemake's notes of what made each file, as if it had run these jobs.
     every = ["--cores", "4000", "--scheduler", "greedy"]
-    marked = measured("mark as run", snakemake("--touch", "--until", "verify", *every), folder, log)
+    marked = measured(
+        "mark as run", snakemake("--touch", "--forceall", "--until", "verify", *every), folder, log
+    )
     steps.append(measured("collect", snakemake("--until", "collect"), folder, log))
     steps.append(
         measured("tables and figures", snakemake("--until", "table", "figure"), folder, log)
