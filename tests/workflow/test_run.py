@@ -161,6 +161,36 @@ def test_second_run_has_nothing_to_do(finished):
     assert finished.records() == before
 
 
+def test_notes_of_snakemake_are_spread_over_folders(finished):
+    notes = finished.folder / ".snakemake/metadata"
+    assert not [path.name for path in notes.iterdir() if path.is_file()]
+    # One per declared output, or a changed setting would go unnoticed.
+    made = {json.loads(path.read_text())["rule"] for path in notes.glob("*/*")}
+    assert {"prepare", "fit", "verify", "collect", "report"} <= made
+    shards = len(list((finished.folder / "results/smoke/shards").iterdir()))
+    assert len(list(notes.glob("*/*"))) >= 2 * shards
+
+
+def test_a_note_of_before_they_were_spread_is_found_and_kept(finished):
+    notes = finished.folder / ".snakemake/metadata"
+    old = next(
+        path for path in notes.glob("*/*") if json.loads(path.read_text())["rule"] == "verify"
+    )
+    flat = notes / old.name
+    note = json.loads(old.read_text())
+    flat.write_text(json.dumps(note | {"params": ["'of another plan'"]}))
+    old.unlink()
+    try:
+        code, output = finished.run("-n")
+        assert code == 0 and "verify" in _planned_rules(output), output
+        flat.write_text(json.dumps(note))
+        code, output = finished.run("-n")
+        assert code == 0 and "Nothing to be done" in output, output
+    finally:
+        flat.unlink()
+        old.write_text(json.dumps(note))
+
+
 def test_plain_snakemake_plans_without_importing_torch(finished):
     probe = (
         "import runpy, sys\n"

@@ -27,8 +27,10 @@ from lossless_inr.fitting import digests
 from lossless_inr.report.sources import report_digest
 from lossless_inr.schema import validate as validate_data
 from lossless_inr.snakemake_errors import in_one_line
+from lossless_inr.snakemake_notes import in_folders
 
 in_one_line()
+in_folders()
 
 # On a network file system a script waits for files as long as Snakemake would.
 if workflow.execution_settings is not None:
