@@ -33,8 +33,13 @@ MADE = (
     *("results/{scale}/compression/**/images.npz", "reports/{scale}/compression.html"),
     *("reports/{scale}/report.html", "results/{scale}/checked"),
 )
-# Jobs that serve every scale; their logs, and so their seals, lie beside those of scales.
-SHARED = ("fetch", "prepare", "hand_over")
+# Jobs that serve every scale, and what they make: their logs, and so their seals, lie beside those
+# of scales. Signals may also be prepared without a seal (`lossless-inr data`), and are kept.
+SHARED = {
+    "fetch": ("data/raw/{name}.fetched",),
+    "prepare": ("data/prepared/{name}.npz",),
+    "hand_over": ("data/prepared/{name}.raw", "data/prepared/{name}.json"),
+}
 
 
 @dataclass(frozen=True)
@@ -158,6 +163,7 @@ def inspect(scale: str) -> list[Damage]:
         facts = _read(path)
         if facts is None:
             found.append(Damage(str(path), "is damaged; what it tells of is made again"))
+            unsealed |= _made_by(path)
             path.unlink()
             continue
         before = json.dumps(facts)
@@ -213,6 +219,12 @@ def _seals_of(scale: str) -> list[Path]:
     """Seals of a scale; those of packs first, as others ask what is in these."""
     found = [p for part in (scale, *SHARED) for p in sorted((SEALS / part).rglob("*.json"))]
     return sorted(found, key=lambda path: path.parent.name != "verify")
+
+
+def _made_by(seal: Path) -> set[str]:
+    """What the job of a seal makes, by the seal's name; of a scale's jobs nothing: see `MADE`."""
+    job, *rest = seal.relative_to(SEALS).with_suffix("").parts
+    return {pattern.format(name="/".join(rest)) for pattern in SHARED.get(job, ())}
 
 
 def _remove(names: Iterable[str]) -> None:

@@ -249,7 +249,14 @@ def jobs_of(process, script: str) -> list[psutil.Process]:
 
 
 def kill(member: psutil.Process) -> bool:
+    """SIGKILL; False if the process had ended before."""
     try:
+        # Stopped first: a signal to a process that is ending by itself would tell nothing.
+        member.send_signal(signal.SIGSTOP)
+        while (status := member.status()) != psutil.STATUS_STOPPED:
+            if status in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
+                return False
+            time.sleep(0.001)
         member.send_signal(signal.SIGKILL)
         return True
     except psutil.NoSuchProcess:

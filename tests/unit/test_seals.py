@@ -95,6 +95,30 @@ def test_a_damaged_seal_vouches_for_nothing(made, content):
     assert found.path == str(path) and there(made) == [STAMP]
 
 
+@pytest.mark.parametrize(
+    ("job", "names"),
+    [
+        ("fetch/mine", ["data/raw/mine.fetched"]),
+        ("prepare/mine/8x8/a.b", ["data/prepared/mine/8x8/a.b.npz"]),
+        (
+            "hand_over/mine/8x8/a.b",
+            ["data/prepared/mine/8x8/a.b.raw", "data/prepared/mine/8x8/a.b.json"],
+        ),
+    ],
+)
+def test_what_a_damaged_seal_of_a_shared_job_told_of_is_made_again(made, job, names):
+    """A power cut may have damaged both, the seal and what it told of."""
+    others = ["data/prepared/mine/8x8/other.npz", "data/raw/other.fetched"]
+    for name in (*names, *others):
+        write(Path(name), b"content")
+    seal(f"logs/{job}.log", names, [], {})
+    seal("logs/smoke/fits.log", [STAMP], names[:1], {})
+    os.truncate(place(f"logs/{job}.log"), 20)
+    assert [str(place(f"logs/{job}.log"))] == [damage.path for damage in inspect("smoke")]
+    assert there(names) == [] and there(others) == others
+    assert there(made) == []  # was made from it
+
+
 def test_outputs_without_a_seal_are_made_again_and_strangers_files_left(made):
     place("logs/smoke/2.log").unlink()
     write(Path("results/smoke/tables/notes.txt"), b"mine")
