@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -64,7 +65,7 @@ def job(snakemake) -> Iterator[dict[str, str]]:
         file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
         os.dup2(file, 2)
         os.close(file)
-        _end_with_workflow()
+        end_with_workflow()
         yield kept
         not_from_the_future(map(str, snakemake.input))
         seal(log, [*map(str, snakemake.output)], [*map(str, snakemake.input)], kept)
@@ -84,7 +85,7 @@ def job(snakemake) -> Iterator[dict[str, str]]:
         sys.exit(1)
 
 
-def _end_with_workflow() -> None:
+def end_with_workflow() -> None:
     """End this process like Ctrl-C when the Snakemake that started it is killed.
 
     Otherwise its fits would go on beside those of the next run.
@@ -115,6 +116,16 @@ def _end_with_workflow() -> None:
 def tell(line: str) -> None:
     """Print a line on the terminal and in the job's log."""
     job.tell(line)
+
+
+class _Told(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        tell(record.getMessage())
+
+
+def tell_warnings() -> None:
+    """Tell the user what this package warns of, on the terminal and in the job's log."""
+    logging.getLogger("lossless_inr").addHandler(_Told())
 
 
 class Progress:

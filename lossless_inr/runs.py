@@ -20,6 +20,8 @@ from lossless_inr.errors import UserError
 
 OWN_LOCK = Path(".snakemake/lossless-inr.lock")
 LOCKS = Path(".snakemake/locks")
+# Without this folder Snakemake takes its notes for those of an old version, and reads them all.
+UNFINISHED = Path(".snakemake/incomplete")
 # The module that starts outside programs.
 OUTSIDE = "lossless_inr.baselines.launch"
 # Seconds that jobs of a killed run get to end.
@@ -79,7 +81,7 @@ def only_run() -> Iterator[None]:
     UserError
         If a run works here, or a job of a killed one does not end.
     """
-    OWN_LOCK.parent.mkdir(exist_ok=True)
+    UNFINISHED.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(OWN_LOCK, timeout=0):
             if (other := workflow_here()) is not None:

@@ -9,8 +9,10 @@ torch.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -18,7 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lossless_inr.files import replacing, sha256_of
-from lossless_inr.fitting import packs
 
 SEALS = Path("results/.seals")
 # What the workflow makes of a scale's fits, relative to the project; nothing else is removed.
@@ -29,17 +30,24 @@ MADE = (
     *("results/{scale}/figures/*.csv", "results/{scale}/figures/*.svg"),
     *("results/{scale}/figures/*.png", "results/{scale}/speech/*", "results/{scale}/expansion/*"),
     *("results/{scale}/compression/*.csv", "results/{scale}/compression/*.json"),
+    *("results/{scale}/compression/*/*.csv", "results/programs/*"),
     "results/{scale}/compression/**/*.parquet",
     *("results/{scale}/compression/**/images.npz", "reports/{scale}/compression.html"),
     *("reports/{scale}/report.html", "results/{scale}/checked"),
+    *("data/prepared/**/*.raw", "data/prepared/**/*.json"),
 )
+# The same, of outputs that are folders: answers of outside programs, and sent pictures.
+FOLDERS = ("results/{scale}/answers/*/*/*/*", "results/{scale}/compression/recombined-*/*/[0-9]*")
 # Jobs that serve every scale, and what they make: their logs, and so their seals, lie beside those
 # of scales. Signals may also be prepared without a seal (`lossless-inr data`), and are kept.
 SHARED = {
     "fetch": ("data/raw/{name}.fetched",),
     "prepare": ("data/prepared/{name}.npz",),
     "hand_over": ("data/prepared/{name}.raw", "data/prepared/{name}.json"),
+    "programs": ("results/programs/{name}",),
 }
+# Snakemake's own file in a folder that is an output.
+TIMESTAMP = ".snakemake_timestamp"
 
 
 @dataclass(frozen=True)
@@ -66,10 +74,29 @@ def place(log: str) -> Path:
     return SEALS / Path(log).relative_to("logs").with_suffix(".json")
 
 
+def _files(path: str) -> list[Path]:
+    """A file, or those of a folder."""
+    if not os.path.isdir(path):
+        return [Path(path)]
+    return sorted(p for p in Path(path).rglob("*") if p.is_file() and p.name != TIMESTAMP)
+
+
 def _state(path: str) -> list[int]:
-    found = os.stat(path)
+    found = [os.stat(file) for file in _files(path)]
     # The last is not for programs to set: it tells of a change that keeps the time of writing.
-    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns]
+    return [
+        sum(one.st_size for one in found),
+        max((one.st_mtime_ns for one in found), default=0),
+        max((one.st_ctime_ns for one in found), default=0),
+    ]
+
+
+def _digest(path: str) -> str:
+    """sha256 of a file, or of the names and digests of a folder's files."""
+    if not os.path.isdir(path):
+        return sha256_of(Path(path))
+    found = [[str(file.relative_to(path)), sha256_of(file)] for file in _files(path)]
+    return hashlib.sha256(json.dumps(found).encode()).hexdigest()
 
 
 def seal(log: str, made: Iterable[str], used: Iterable[str], kept: dict[str, str]) -> None:
@@ -89,13 +116,13 @@ def seal(log: str, made: Iterable[str], used: Iterable[str], kept: dict[str, str
     """
     facts = {"made": {}, "kept": {}, "used": {}}
     for path in made:
-        if os.path.isfile(path):
-            facts["made"][path] = [*_state(path), sha256_of(Path(path))]
+        if os.path.exists(path):
+            facts["made"][path] = [*_state(path), _digest(path)]
     for path, digest in kept.items():
         # A curve that is in a pack by now: if the pack goes, it is the shard that must run.
         state = [0, 0, 0] if _packed(Path(path), digest) else _state(path)
         facts["kept"][path] = [*state, digest]
-    facts["used"] = {path: sha256_of(Path(path)) for path in used if os.path.isfile(path)}
+    facts["used"] = {path: _digest(path) for path in used if os.path.exists(path)}
     with replacing(place(log), "w", encoding="utf-8") as file:
         json.dump(facts, file)
 
@@ -122,7 +149,7 @@ def _differences(facts: dict[str, dict]) -> Iterator[Damage]:
                     continue
                 if state[0] != known[0]:
                     yield Damage(path, f"has {state[0]:,} bytes, {known[0]:,} were written")
-                elif sha256_of(Path(path)) != known[3]:
+                elif _digest(path) != known[3]:
                     yield Damage(path, "is not what was written (its digest differs)")
                 else:
                     known[:3] = state
@@ -135,7 +162,10 @@ def _differences(facts: dict[str, dict]) -> Iterator[Damage]:
 
 def _packed(path: Path, sha256: str) -> bool:
     """Whether a file is not there as verification has put it, a curve, into a pack."""
-    if path.name != packs.CURVE or path.exists():
+    # Here and not above: programs of others are started by a process that has the standard library.
+    from lossless_inr.fitting import packs
+
+    if path.name != packs.CURVE or "records" not in path.parts or path.exists():
         return False
     results = Path(*path.parts[: path.parts.index("records")])
     return packs.holds(results, sha256)
@@ -171,7 +201,7 @@ def inspect(scale: str) -> list[Damage]:
             found += damages
             unsealed |= facts["made"].keys()
             # Without its pack a fit lacks its curve, and is fitted again.
-            _remove(d.path for d in damages if Path(d.path).parent.name == packs.FOLDER)
+            _remove(d.path for d in damages if Path(d.path).parent.name == "packs")
             path.unlink()
             continue
         seals[path] = facts
@@ -180,8 +210,9 @@ def inspect(scale: str) -> list[Damage]:
                 json.dump(facts, file)
     _remove(unsealed)
     sealed = {name for facts in seals.values() for name in facts["made"]}
-    for pattern in MADE:
-        there = {str(path) for path in Path().glob(pattern.format(scale=scale)) if path.is_file()}
+    for pattern in (*MADE, *FOLDERS):
+        is_made = Path.is_dir if pattern in FOLDERS else Path.is_file
+        there = {str(path) for path in Path().glob(pattern.format(scale=scale)) if is_made(path)}
         unsealed |= there - sealed
         _remove(there - sealed)
     _follow(seals, unsealed)
@@ -209,7 +240,7 @@ def not_from_the_future(names: Iterable[str]) -> None:
     now = time.time()
     for name in names:
         # Of a folder, Snakemake takes the time of a file in it.
-        for path in (name, os.path.join(name, ".snakemake_timestamp")):
+        for path in (name, os.path.join(name, TIMESTAMP)):
             with suppress(OSError):
                 if os.stat(path).st_mtime > now:
                     os.utime(path, (now, now))
@@ -229,7 +260,10 @@ def _made_by(seal: Path) -> set[str]:
 
 def _remove(names: Iterable[str]) -> None:
     for name in names:
-        Path(name).unlink(missing_ok=True)
+        if os.path.isdir(name) and not os.path.islink(name):
+            shutil.rmtree(name)
+        else:
+            Path(name).unlink(missing_ok=True)
 
 
 def _follow(seals: dict[Path, dict], gone: set[str]) -> None:

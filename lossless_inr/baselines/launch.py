@@ -3,9 +3,10 @@
     python -m lossless_inr.baselines.launch FOLDER LIMIT STEP program arguments ...
 
 The step's seconds and how it ended are added to `FOLDER/run.json`. A step is skipped where an
-earlier one failed. The exit code is always 0, so that a broken program becomes a row of the table
-instead of the end of the workflow. Standard library only: the program's own environment, e.g. of
-conda, may be active.
+earlier one failed. The exit code is 0, so that a broken program becomes a row of the table
+instead of the end of the workflow; unless the disk is what refused it, which is nobody's result.
+What a step leaves is sealed (see `seals`). Standard library only, and psutil where it is there:
+the program's own environment, e.g. of conda, may be active.
 
 With `--build FILE LIMIT program ...`, the command makes FILE (a compiler); where that fails, FILE
 becomes a script that says why and fails.
@@ -13,6 +14,7 @@ becomes a script that says why and fails.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shlex
@@ -20,7 +22,11 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
+
+from lossless_inr import seals
+from lossless_inr.files import REFUSALS, refusal, write
 
 NOTES = "run.json"
 # Characters of standard error that are kept as the reason.
@@ -92,12 +98,40 @@ def step(folder: Path, name: str, limit: float, command: list[str]) -> None:
     if any(one["reason"] for one in steps):
         return
     seconds, reason = run_step(command, limit)
-    steps.append({"step": name, "command": command, "seconds": seconds, "reason": reason})
     # The program may have removed its folder, or put something else at this name.
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f".{NOTES}.partial"
-    partial.write_text(json.dumps(steps, indent=1))
-    partial.replace(notes)
+    _blame_disk(reason, folder)
+    steps.append({"step": name, "command": command, "seconds": seconds, "reason": reason})
+    write(notes, json.dumps(steps, indent=1).encode())
+    _seal(folder)
+
+
+def _blame_disk(reason: str, folder: Path) -> None:
+    """Raise what the disk says, if that is why a program failed."""
+    if not reason:
+        return
+    for code in (errno.ENOSPC, errno.EDQUOT):
+        if os.strerror(code) in reason:
+            raise OSError(code, os.strerror(code), str(folder))
+    probe = folder / f".room-{os.getpid()}"
+    try:
+        with open(probe, "wb") as file:
+            file.write(bytes(1 << 16))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        error.filename = str(folder)
+        raise
+    finally:
+        with suppress(OSError):
+            probe.unlink(missing_ok=True)
+
+
+def _seal(made: Path) -> None:
+    """Seal what a job of the workflow has made, so that damage to it is found."""
+    if made.parts[:1] == ("results",):
+        log = Path("logs", *made.parts[1:]).with_name(f"{made.name}.log")
+        seals.seal(str(log), [str(made)], [], {})
 
 
 def build(target: Path, limit: float, command: list[str]) -> None:
@@ -115,12 +149,14 @@ def build(target: Path, limit: float, command: list[str]) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
     _, reason = run_step(command, limit)
+    _blame_disk(reason, target.parent)
     if not reason and not target.is_file():
         reason = "ended well but wrote nothing"
     if reason:
         told = shlex.quote(f"not built: {reason}")
         target.write_text(f"#!/bin/sh\necho {told} >&2\nexit 1\n")
         target.chmod(0o755)
+    _seal(target)
 
 
 def main(arguments: list[str]) -> None:
@@ -130,6 +166,10 @@ def main(arguments: list[str]) -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, ended)
+    with suppress(ImportError):
+        from lossless_inr.jobs import end_with_workflow
+
+        end_with_workflow()
     try:
         if arguments[0] == "--build":
             _, target, limit, *command = arguments
@@ -139,6 +179,11 @@ def main(arguments: list[str]) -> None:
             step(Path(folder), name, float(limit), command)
     except KeyboardInterrupt:
         sys.exit(130)
+    except OSError as error:
+        if error.errno not in REFUSALS:
+            raise
+        print(f"error: {error.filename or command[0]}: {refusal(error)}", flush=True)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

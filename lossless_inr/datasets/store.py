@@ -81,6 +81,25 @@ class Store:
             self._in_mirror(entry, file) for file in (entry.member, entry.download) if file
         )
 
+    def set_aside_damaged(self, entries: Iterable[Entry]) -> None:
+        """Rename fetched files that are not what was fetched, so that they are fetched again.
+
+        Parameters
+        ----------
+        entries : iterable of Entry
+            Their files are read; those of the user's own folder are left alone.
+        """
+        fetched = [entry for entry in entries if entry.fetched]
+        for path, entry in {self.catalog.source_path(entry): entry for entry in fetched}.items():
+            if not path.exists():
+                continue
+            try:
+                check(path, self.catalog.expected(entry))
+            except Unfit as error:
+                aside = path.with_name(f"{path.name}.damaged")
+                LOG.warning("%s: %s; kept as %s, fetched again", path, error, aside.name)
+                path.replace(aside)
+
     def obtain(self, entries: Iterable[Entry]) -> None:
         """Fetch what is missing of these entries; nothing is touched if nothing is.
 

@@ -8,6 +8,7 @@ and never leaving https.
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -84,7 +85,9 @@ class _Partial:
         return self.known or (self.version is not None and self.version[0] == address)
 
     def finish(self, target: Path) -> None:
-        """Give the file its name."""
+        """Give the file its name, once it is on the disk, whatever becomes of the power."""
+        with open(self.path, "rb") as file:
+            os.fsync(file.fileno())
         self.path.replace(target)
         self.note.unlink(missing_ok=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import time
@@ -14,6 +15,11 @@ from safetensors.torch import save as dump_tensors
 from lossless_inr.files import write
 
 LOG = logging.getLogger(__name__)
+
+
+def _digest(tensors: dict[str, torch.Tensor], facts: str) -> str:
+    """sha256 of a state; its file has none of its own."""
+    return hashlib.sha256(dump_tensors(tensors) + facts.encode()).hexdigest()
 
 
 class Checkpoint:
@@ -39,10 +45,10 @@ class Checkpoint:
 
     def save(self, tensors: dict[str, torch.Tensor], facts: dict) -> None:
         """Write tensors and JSON-safe facts."""
-        content = dump_tensors(
-            {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
-            metadata={"identity": self.identity, "facts": json.dumps(facts)},
-        )
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        text = json.dumps(facts)
+        about = {"identity": self.identity, "facts": text, "digest": _digest(tensors, text)}
+        content = dump_tensors(tensors, metadata=about)
         # A state that a power cut damages costs the fit what it had, and is known for damaged.
         write(self.path, content, durable=False)
         self.saved = time.monotonic()
@@ -59,7 +65,10 @@ class Checkpoint:
                 metadata = file.metadata()
                 if metadata["identity"] != self.identity:
                     return None
-                tensors = {name: file.get_tensor(name).to(device) for name in file.keys()}  # noqa: SIM118
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if metadata["digest"] != _digest(tensors, metadata["facts"]):
+                raise ValueError("its digest differs")
+            tensors = {name: tensor.to(device) for name, tensor in tensors.items()}
             return tensors, json.loads(metadata["facts"])
         except Exception as error:  # whatever is wrong with it, the fit can begin again
             LOG.warning("%s: damaged checkpoint (%s); the fit begins again", self.path, error)

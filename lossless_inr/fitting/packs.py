@@ -87,7 +87,9 @@ def _row(results: Path, entry: dict) -> dict:
     row = {key: entry[key] for key in (*KEYS, "folder")} | {"record": text}
     content = _own_curve(folder)
     if content is None and entry["status"] != "failed":
-        content = find(results, entry)
+        content = find(results, entry, remove=True)
+        if content is None:
+            raise UserError(f"{folder / CURVE}: gone, in no pack; the next run fits it again")
     if content is None:
         return row | {"curve": None, "curve_sha256": None} | summary(pd.DataFrame())
     try:
@@ -157,19 +159,19 @@ def keys(pack: Path) -> list[tuple[str, str]]:
     """Digests of specification and record of the fits in a pack, in its order of row groups."""
     try:
         table = pq.read_table(pack, columns=KEYS)
+        return list(zip(*(table.column(key).to_pylist() for key in KEYS), strict=True))
     except (OSError, ValueError, pa.ArrowException) as error:
         LOG.warning("%s: damaged, left alone (%s)", pack, error)
         return []
-    return list(zip(*(table.column(key).to_pylist() for key in KEYS), strict=True))
 
 
 @functools.lru_cache(maxsize=4096)
 def _curves_then(pack: Path, _: int) -> frozenset[str]:
     try:
         table = pq.read_table(pack, columns=["curve_sha256"])
+        return frozenset(table.column("curve_sha256").to_pylist())
     except (OSError, ValueError, pa.ArrowException):
         return frozenset()
-    return frozenset(table.column("curve_sha256").to_pylist())
 
 
 def holds(results: Path, sha256: str) -> bool:
@@ -187,26 +189,39 @@ def every(results: Path) -> list[Path]:
     return sorted((Path(results) / FOLDER).glob("*.parquet"))
 
 
-def find(results: Path, entry: dict) -> bytes | None:
+def find(results: Path, entry: dict, *, remove: bool = False) -> bytes | None:
     """The curve of a fit, in whichever pack it is; None if it is in none.
 
-    Only asked for where a fit has no curve of its own: when shards are cut anew.
+    Only asked for where a fit has no curve of its own: when shards are cut anew. A pack that is
+    damaged there counts for nothing; with `remove` it is removed, so that its fits are fitted
+    again.
     """
     wanted = tuple(entry[key] for key in KEYS)
     for pack in every(results):
         # Packs do not change, so that each is looked into once by a process.
         held = _keys_then(pack, pack.stat().st_mtime_ns)
-        if wanted in held:
-            return _curve_bytes(pack, held.index(wanted))
+        if wanted not in held:
+            continue
+        try:
+            if (content := _curve_bytes(pack, held.index(wanted))) is not None:
+                return content
+        except UserError as error:
+            LOG.warning("%s", error)
+            if remove:
+                pack.unlink(missing_ok=True)
     return None
 
 
 def _curve_bytes(pack: Path, number: int) -> bytes | None:
-    table = pq.ParquetFile(pack).read_row_group(number, columns=["curve", "curve_sha256"])
-    row = table.to_pylist()[0]
+    fault = f"{pack}: a curve is not what was packed; delete the file and run again"
+    try:
+        table = pq.ParquetFile(pack).read_row_group(number, columns=["curve", "curve_sha256"])
+        row = table.to_pylist()[0]
+    except (OSError, ValueError, pa.ArrowException):
+        raise UserError(fault) from None
     content = row["curve"]
     if content is not None and hashlib.sha256(content).hexdigest() != row["curve_sha256"]:
-        raise UserError(f"{pack}: a curve is not what was packed; delete the file and run again")
+        raise UserError(fault)
     return content
 
 

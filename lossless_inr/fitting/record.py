@@ -260,8 +260,8 @@ class Record(Strict):
             )
         sealed = data.pop(DIGEST, None)
         record = validate(cls, data, str(path))
-        # Records from before digests were noted have none; those that count today do.
-        if sealed is not None and sealed != record.digest:
+        # Records from before digests were noted have none, nor those of their files.
+        if sealed != record.digest and (sealed is not None or record.files is not None):
             raise UserError(
                 f"{path}: was changed after it was written (its digest differs); delete it and "
                 "run again"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,7 +44,11 @@ def take_over(results: Path, spec: FitSpec, signal_sha256: str) -> Record | None
             continue
         target = Path(results) / spec.folder
         scale = folder.parents[len(Path(spec.folder).parts) - 1]
-        if not (folder / packs.CURVE).is_file() and (curve := packs.unpack(scale, record)):
+        if not (folder / packs.CURVE).is_file() and packs.CURVE in (record.files or {}):
+            curve = packs.unpack(scale, record)
+            # Its pack there says that it has it, and is damaged.
+            if curve is None or hashlib.sha256(curve).hexdigest() != record.files[packs.CURVE]:
+                continue
             with replacing(target / packs.CURVE) as copy:
                 copy.write(curve)
         # The record last, as when a fit ends: where it exists, the fit is finished.

@@ -1,12 +1,17 @@
-"""Programs that end well, badly, late or not at all; the launcher itself always ends with 0."""
+"""Programs that end well, badly, late or not at all; only a disk makes the launcher fail."""
 
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
+import time
 
+import psutil
 import pytest
+
+from lossless_inr import seals
 
 SHELL = shutil.which("sh")
 
@@ -59,3 +64,62 @@ def test_what_cannot_be_built_says_so_when_it_is_run(tmp_path, command):
     (step,) = json.loads((tmp_path / "answer/run.json").read_text())
     assert "not built" in step["reason"]
     assert os.access(tmp_path / "program", os.X_OK)
+
+
+def test_what_each_step_left_is_sealed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = "results/smoke/answers/mine/set/8x8/a.b"
+    for step in ("encode", "decode"):
+        launch(folder, 60, step, SHELL, "-c", f"echo {step} > {folder}/{step}")
+        assert seals.inspect("smoke") == []
+    launch("--build", "results/programs/tool", 60, SHELL, "-c", "echo > results/programs/tool")
+    assert seals.inspect("smoke") == []
+    os.truncate(f"{folder}/encode", 2)
+    os.truncate("results/programs/tool", 0)
+    assert {damage.path for damage in seals.inspect("smoke")} == {folder, "results/programs/tool"}
+    assert not os.path.exists(folder) and not os.path.exists("results/programs/tool")
+
+
+@pytest.mark.parametrize("kind", ["step", "build"])
+@pytest.mark.parametrize("script", ["exit 1", "echo cp: No space left on device >&2; exit 1"])
+def test_a_full_disk_is_no_programs_fault(tmp_path, kind, script):
+    target = tmp_path / "answer"
+    command = [sys.executable, "-B", "-m", "lossless_inr.baselines.launch"]
+    command += ["--build", target, 60] if kind == "build" else [target, 60, "encode"]
+    small = (1000, 1000)  # "File too large"
+    done = subprocess.run(
+        [*map(str, command), SHELL, "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, small),
+    )
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done
+    assert done.stdout.startswith("error: ") and "make room and run the same command" in done.stdout
+    assert not (target / "run.json").exists() and not target.is_file()
+
+
+WORKFLOW = """
+import os, subprocess, sys
+os.environ["LOSSLESS_INR_WORKFLOW"] = str(os.getpid())
+subprocess.run([sys.executable, "-m", "lossless_inr.baselines.launch", *sys.argv[1:]])
+"""
+
+
+def test_a_program_ends_soon_after_the_workflow_that_started_it(tmp_path):
+    """Or the next run would wait for it as long as its time limit."""
+    script = f"echo $$ > '{tmp_path}/pid'; sleep 90"
+    step = [tmp_path / "answer", 100, "encode", SHELL, "-c", script]
+    workflow = subprocess.Popen([sys.executable, "-c", WORKFLOW, *map(str, step)])
+    deadline = time.monotonic() + 60
+    while not (text := _text(tmp_path / "pid")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    program = psutil.Process(int(text))
+    workflow.kill()
+    workflow.wait()
+    psutil.wait_procs([program], timeout=30)
+    assert not program.is_running() or program.status() == psutil.STATUS_ZOMBIE
+
+
+def _text(path):
+    return path.read_text().strip() if path.exists() else ""

@@ -16,6 +16,7 @@ from server import Server
 
 from lossless_inr.datasets.catalog import Catalog
 from lossless_inr.datasets.prepare import obtain_set, prepare_all
+from lossless_inr.datasets.prepared import of_workflow
 from lossless_inr.datasets.store import Store
 from lossless_inr.datasets.table import COLUMNS
 from lossless_inr.errors import UserError
@@ -82,6 +83,46 @@ def test_a_file_is_fetched_checked_and_then_never_again(tmp_path, serve):
     assert not (tmp_path / "config/datasets.lock").exists()
     prepared = catalog.prepare("pictures/10x10/one")
     assert prepared.samples.shape == (10, 10, 3)
+
+
+def test_a_fetched_file_that_was_damaged_since_is_kept_aside_and_fetched_again(
+    tmp_path, serve, caplog
+):
+    server = serve(png())
+    address = f"seen={server.address('plain')}"
+    catalog = project(
+        tmp_path,
+        row(sha256=sha256(png()), address=address),
+        row(set="own", source="data/own.png", sha256=sha256(b"another")),
+    )
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/own.png").write_bytes(png())
+    store, entries = Store(catalog), [*catalog.of_set("pictures"), *catalog.of_set("own")]
+    store.set_aside_damaged(entries)  # not here yet
+    store.obtain(entries)
+    store.set_aside_damaged(entries)
+    assert len(server.requests) == 1 and caplog.text == ""
+    path = tmp_path / "data/raw/pictures/one.png"
+    os.truncate(path, 50)
+    store.set_aside_damaged(entries)
+    store.obtain(entries)
+    assert path.read_bytes() == png() and len(server.requests) == 2
+    assert path.with_name("one.png.damaged").stat().st_size == 50
+    assert "one.png" in caplog.text and "fetched again" in caplog.text
+    assert (tmp_path / "data/own.png").read_bytes() == png()  # is the user's
+
+
+def test_a_damaged_prepared_signal_is_removed_for_the_next_run(tmp_path):
+    path = tmp_path / "mine/8x8/a.npz"
+    with pytest.raises(UserError, match="no such prepared signal"):
+        of_workflow("mine/8x8/a", tmp_path)
+    samples = np.zeros((8, 8, 3), np.uint8)
+    Signal(name="mine/8x8/a", samples=samples, bits=8, kind="photo", title="A").save(path)
+    assert of_workflow("mine/8x8/a", tmp_path).samples.shape == (8, 8, 3)
+    os.truncate(path, 100)
+    with pytest.raises(UserError, match="damaged, and removed; the same command"):
+        of_workflow("mine/8x8/a", tmp_path)
+    assert not path.exists()
 
 
 def test_the_next_address_is_used_and_each_fault_named(tmp_path, serve, caplog):

@@ -232,14 +232,19 @@ def family(process) -> list[psutil.Process]:
         return []
 
 
+def words_of(member: psutil.Process) -> list[str]:
+    """Its command line; of a process that has ended, none."""
+    try:
+        return member.cmdline()
+    except psutil.Error:
+        return []
+
+
 def jobs_of(process, script: str) -> list[psutil.Process]:
     """Running jobs of one script, e.g. "fit"."""
     found = []
     for member in family(process):
-        try:
-            words = member.cmdline()
-        except psutil.Error:
-            continue
+        words = words_of(member)
         scripts = [
             w for w in words[:3] if re.search(rf"\.snakemake/scripts/\w*\.?{script}\.py$", w)
         ]

@@ -18,6 +18,7 @@ from disturbed import (
     truncate,
     wait_for,
     whole_files,
+    words_of,
 )
 
 
@@ -52,7 +53,7 @@ def killed(project, target, chance, seconds) -> bool:
         elif target == "command":
             process.kill()  # nothing, if it has ended meanwhile
         else:
-            inner = [m for m in members[1:] if "snakemake" in m.cmdline()]
+            inner = [m for m in members[1:] if "snakemake" in words_of(m)]
             hit = bool(inner) and kill(inner[0])
         output, _ = process.communicate(timeout=PATIENCE)
     assert "Traceback" not in output, output

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal as signals
 import subprocess
 import sys
@@ -206,6 +207,17 @@ DAMAGE = {
     "zeros": lambda path, content: path.write_bytes(bytes(len(content))),
     "text": lambda path, content: path.write_text("state"),
     "no metadata": lambda path, content: save_file(load_file(path), path),
+    "a bit of a weight": lambda path, content: path.write_bytes(
+        content[:-5] + bytes([content[-5] ^ 1]) + content[-4:]
+    ),
+    "a digit of what it counted": lambda path, content: path.write_bytes(
+        re.sub(
+            rb'(flops\\": \d*)(\d)',
+            lambda m: m[1] + b"%d" % ((int(m[2]) + 1) % 10),
+            content,
+            count=1,
+        )
+    ),
     "a folder": lambda path, content: (path.unlink(), path.mkdir()),
 }
 

@@ -3,6 +3,8 @@
 import io
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from made import signals, spec, write_fit
 
@@ -11,6 +13,7 @@ from lossless_inr.errors import UserError
 from lossless_inr.experiments.tables import collect
 from lossless_inr.files import LATENCY
 from lossless_inr.fitting import packs, reuse
+from lossless_inr.fitting.kept import damage
 from lossless_inr.fitting.record import Record
 from lossless_inr.report.curves import Curves
 
@@ -93,6 +96,26 @@ def test_a_damaged_curve_is_named(shard):
     with pytest.raises(UserError, match=r"curve\.parquet: damaged"):
         packs.write(results, "shard000", stamp)
     assert not list((results / "packs").glob("*")) and path.is_file()
+
+
+def test_a_pack_whose_curve_was_changed_is_removed_and_its_fits_fitted_again(shard):
+    results, stamp, _ = shard
+    pack = results / packs.write(results, "shard000", stamp)
+    packs.clear(results, stamp)
+    table = pq.read_table(pack)
+    rows = table.to_pylist()
+    rows[1]["curve"] = rows[1]["curve"][:-1] + b"?"
+    pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), pack, row_group_size=1)
+    assert packs.find(results, stamp[1]) is None and pack.exists()
+    record = Record.load(results / stamp[1]["folder"] / "record.json")
+    # Its digest alone says that the pack has it; so another scale would have taken it over.
+    assert damage(results / stamp[1]["folder"], record) is None
+    elsewhere = results.parent / "other"
+    assert reuse.take_over(elsewhere, record.spec, record.signal_sha256) is None
+    with pytest.raises(UserError, match="in no pack; the next run fits it again"):
+        packs.write(results, "shard001", stamp)
+    assert not pack.exists()
+    assert "curve.parquet: is missing" in damage(results / stamp[1]["folder"], record)
 
 
 def test_a_packed_curve_of_another_record_is_not_taken(shard):

@@ -119,6 +119,55 @@ def test_what_a_damaged_seal_of_a_shared_job_told_of_is_made_again(made, job, na
     assert there(made) == []  # was made from it
 
 
+ANSWER = "results/smoke/answers/coin/mine/8x8/a"
+SENT = "results/smoke/compression/recombined-x/plain/0"
+
+
+@pytest.mark.parametrize("folder", [ANSWER, SENT])
+@pytest.mark.parametrize("how", ["shorter", "flipped", "gone", "more", "unsealed", "unreadable"])
+def test_an_output_that_is_a_folder_is_made_again_whole(made, folder, how):
+    log = f"logs/{folder.removeprefix('results/')}.log"
+    for name in ("code", "run.json", ".snakemake_timestamp"):
+        write(Path(folder, name), b"content")
+    seal(log, [folder], [], {})
+    seal("logs/smoke/score.log", [TABLE], [folder], {})
+    os.utime(Path(folder, ".snakemake_timestamp"))  # Snakemake's own
+    assert inspect("smoke") == [] and Path(folder).is_dir() and there([TABLE])
+    code = Path(folder, "code")
+    if how == "shorter":
+        os.truncate(code, 3)
+    elif how == "flipped":
+        code.write_bytes(b"contenT")
+    elif how == "gone":
+        code.unlink()
+    elif how == "more":
+        code.with_name("more").write_bytes(b"stranger")
+    elif how == "unsealed":
+        place(log).unlink()
+    else:
+        os.truncate(place(log), 9)
+    inspect("smoke")
+    assert not Path(folder).exists() and there([TABLE]) == [] and there([STAMP]) == [STAMP]
+
+
+def test_a_seal_that_names_another_file_for_a_curve_is_no_fault_of_the_run(made):
+    path = place("logs/smoke/0.log")
+    facts = json.loads(path.read_text())
+    facts["kept"] = {"results/smoke/recozds/x/curve.parquet": [1, 1, 1, "0" * 64]}
+    path.write_text(json.dumps(facts))
+    assert [damage.what for damage in inspect("smoke")] == ["is missing"]
+
+
+def test_rates_and_handed_over_samples_without_a_seal_are_made_again(made):
+    rates = "results/smoke/compression/mnist/codecs.csv"
+    handed = ["data/prepared/mine/8x8/a.raw", "data/prepared/mine/8x8/a.json"]
+    by_hand = ["data/prepared/mine/8x8/a.npz", "data/prepared/mine/8x8/index.tsv"]
+    for name in (rates, *handed, *by_hand):
+        write(Path(name), b"content")
+    inspect("smoke")
+    assert there([rates, *handed, *by_hand]) == by_hand
+
+
 def test_outputs_without_a_seal_are_made_again_and_strangers_files_left(made):
     place("logs/smoke/2.log").unlink()
     write(Path("results/smoke/tables/notes.txt"), b"mine")

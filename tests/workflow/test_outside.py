@@ -1,5 +1,6 @@
 """Outside programs through the real workflow: the guide's own, ours, and broken ones."""
 
+import os
 import re
 
 import pandas as pd
@@ -142,6 +143,23 @@ def test_the_report_shows_rates_and_reasons(finished):
     failures = page.find("table", {"data-name": "rate-failures"}).get_text(" ")
     for name, (_, reason) in BROKEN.items():
         assert name in failures and reason in failures
+
+
+def test_damaged_answers_are_made_again_and_scored_again(finished):
+    columns = ["program", "variant", "status", "bits_per_sample", "ber", "reason"]
+    before = table(finished)[columns]
+    answers = finished.folder / "results/smoke/answers"
+    code, output = finished.run(configfile="mine/config.yaml")
+    assert code == 0 and "Nothing to be done" in output and "damaged: " not in output, output
+    os.truncate(answers / "gzip/mine/8x8/good/code", 20)  # a better rate than it has
+    os.truncate(answers / "coin/mine/8x8/good/run.json", 1)
+    os.truncate(finished.folder / "data/prepared/mine/8x8/good.raw", 100)
+    os.truncate(finished.folder / "results/.seals/hand_over/mine/8x8/good.json", 9)
+    code, output = finished.run(configfile="mine/config.yaml")
+    assert code == 0, output
+    for name in ("gzip/mine/8x8/good", "coin/mine/8x8/good"):
+        assert f"damaged: results/smoke/answers/{name}: has " in output, output
+    pd.testing.assert_frame_equal(table(finished)[columns], before)
 
 
 def test_an_unknown_program_is_one_line_before_any_job(finished):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psutil
 
+from lossless_inr.datasets.prepared import of_workflow
 from lossless_inr.devices import one_gpu
 from lossless_inr.experiments.plan import Plan
 from lossless_inr.experiments.spec import Config
@@ -16,7 +17,6 @@ from lossless_inr.fitting.record import FitSpec
 from lossless_inr.fitting.reuse import take_over
 from lossless_inr.jobs import Progress, job, tell
 from lossless_inr.schema import validate
-from lossless_inr.signals import Signal
 
 
 def run(
@@ -32,7 +32,7 @@ def run(
 
     shards = Plan(config).shards()
     shard, sizes = shards[shard_name], {name: len(s.fits) for name, s in shards.items()}
-    signals = {name: Signal.load(f"data/prepared/{name}.npz") for name in shard.signals}
+    signals = {name: of_workflow(name) for name in shard.signals}
     progress = Progress(results / "progress", shard_name, sizes)
     rows = config.fit.slice_rows
     resources = Resources(

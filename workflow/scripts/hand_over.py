@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from lossless_inr.baselines.handover import hand_over
+from lossless_inr.datasets.prepared import of_workflow
 from lossless_inr.jobs import job
-from lossless_inr.signals import Signal
 
 if __name__ == "__main__":
     with job(snakemake):
-        signal = Signal.load(Path(snakemake.input[0]))
+        signal = of_workflow(snakemake.wildcards.signal)
         hand_over(signal, Path(snakemake.output.raw), Path(snakemake.output.facts))

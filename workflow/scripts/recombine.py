@@ -4,11 +4,10 @@ from pathlib import Path
 
 from lossless_inr.compression import images
 from lossless_inr.compression.recombined import send
-from lossless_inr.files import sha256_of
 from lossless_inr.jobs import job, tell
 
 if __name__ == "__main__":
-    with job(snakemake) as kept:
+    with job(snakemake):
         wildcards, group = snakemake.wildcards, snakemake.params.group
         found, _ = images.load(Path(snakemake.input.images))
         first = int(wildcards.part) * group["part"]
@@ -23,4 +22,3 @@ if __name__ == "__main__":
             tune=group["tune"],
             tell=lambda text: tell(f"{title}: {text}"),
         )
-        kept |= {str(path): sha256_of(path) for path in Path(snakemake.output[0]).iterdir()}

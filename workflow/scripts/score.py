@@ -6,9 +6,9 @@ import pandas as pd
 
 from lossless_inr.baselines.rate import rate_table
 from lossless_inr.baselines.score import score, unusable
+from lossless_inr.datasets.prepared import of_workflow
 from lossless_inr.files import replacing
 from lossless_inr.jobs import job, tell
-from lossless_inr.signals import Signal
 
 if __name__ == "__main__":
     with job(snakemake):
@@ -16,7 +16,7 @@ if __name__ == "__main__":
         scores = []
         for program, signals in snakemake.params.baselines.items():
             for name in signals:
-                signal = Signal.load(Path(f"data/prepared/{name}.npz"))
+                signal = of_workflow(name)
                 if program in snakemake.params.faulty:
                     scores.append(unusable(program, signal, snakemake.params.faulty[program]))
                 else:

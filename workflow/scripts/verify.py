@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from lossless_inr.datasets.prepared import of_workflow
 from lossless_inr.errors import UserError
 from lossless_inr.files import appears, replacing, sha256_of
 from lossless_inr.fitting import packs
@@ -10,7 +11,6 @@ from lossless_inr.fitting.kept import damage
 from lossless_inr.fitting.provenance import now, process_began
 from lossless_inr.fitting.record import Record
 from lossless_inr.jobs import job, tell
-from lossless_inr.signals import Signal
 
 
 def run(stamp: list[dict], results: Path) -> list[dict]:
@@ -29,7 +29,7 @@ def run(stamp: list[dict], results: Path) -> list[dict]:
             raise UserError(f"{why}, since its shard ended; the next run fits it again")
         name = record.spec.signal
         if name not in signals:
-            signals[name] = Signal.load(f"data/prepared/{name}.npz")
+            signals[name] = of_workflow(name)
         verdict = verify(record, signals[name], folder)
         if record.status == "lossless" and not verdict.verified:
             tell(f"NOT verified: {fit['folder']} {verdict.note}")
