@@ -19,9 +19,11 @@ from pathlib import Path
 from lossless_inr.experiments.plan import Plan
 from lossless_inr.experiments.shards import FEWEST_SHARDS, MOST_SHARDS
 from lossless_inr.experiments.spec import Config
+from lossless_inr.files import sha256_of, write
 from lossless_inr.fitting import digests, packs
 from lossless_inr.fitting.record import FitSpec, Record, Verdict
 from lossless_inr.schema import validate
+from lossless_inr.seals import seal
 from lossless_inr.signals import Signal
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -115,7 +117,7 @@ class Originals:
 def write_records(plan: Plan, results: Path, signals: dict[str, Signal], originals: Originals):
     """Every fit of the plan, its shard's stamp and its verdict, as the fit and verify rules do."""
     for name, shard in plan.shards().items():
-        stamp, verdicts = [], []
+        stamp, verdicts, kept = [], [], {}
         for spec in shard.fits:
             source, record, verdict = originals.of(spec, signals[spec.signal])
             record = copies(spec, record)
@@ -124,19 +126,23 @@ def write_records(plan: Plan, results: Path, signals: dict[str, Signal], origina
             for file in kept_files(source):
                 shutil.copy(file, folder)
             record.save(folder)
+            kept |= {str(path): sha256_of(path) for path in folder.iterdir()}
             digest = digests.of_json(record.model_dump())
             entry = {"spec_digest": spec.digest, "folder": spec.folder, "status": record.status}
             entry["record_digest"] = digest
             stamp.append(entry)
             said = verdict.model_copy(update={"record_digest": digest})
             verdicts.append(entry | {"verdict": said.model_dump()})
+        fitted, verified = (str(results / room / f"{name}.json") for room in ("shards", "verified"))
+        write(Path(fitted), json.dumps(stamp, indent=1).encode())
+        used = [f"data/prepared/{signal}.npz" for signal in shard.signals]
+        seal(f"logs/{SCALE}/fit/{name}.log", [fitted], used, kept)
         pack = packs.write(results, name, stamp)
         packs.clear(results, stamp)
         verdicts = [verdict | {"pack": pack} for verdict in verdicts]
-        for room, content in (("shards", stamp), ("verified", verdicts)):
-            path = results / room / f"{name}.json"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(content, indent=1), encoding="utf-8")
+        write(Path(verified), json.dumps(verdicts, indent=1).encode())
+        digest = sha256_of(results / pack)
+        seal(f"logs/{SCALE}/verify/{name}.log", [verified], [fitted], {str(results / pack): digest})
 
 
 def kept_files(folder: Path) -> Iterator[Path]:
@@ -169,8 +175,10 @@ def finish(folder: Path) -> None:
         plan = Plan(config(folder), folder)
         names = dict.fromkeys(fit.signal for fit in plan.all_fits)
         signals = {name: Signal.load(Path(f"data/prepared/{name}.npz")) for name in names}
+        for name in names:
+            seal(f"logs/prepare/{name}.log", [f"data/prepared/{name}.npz"], [], {})
         originals = Originals(folder / "originals")
-        write_records(plan, folder / "results" / SCALE, signals, originals)
+        write_records(plan, Path("results") / SCALE, signals, originals)
 
 
 if __name__ == "__main__":

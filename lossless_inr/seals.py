@@ -9,12 +9,13 @@ torch.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +49,8 @@ SHARED = {
 }
 # Snakemake's own file in a folder that is an output.
 TIMESTAMP = ".snakemake_timestamp"
+# As in `fitting.packs`.
+PACKS, CURVE = "packs", "curve.parquet"
 
 
 @dataclass(frozen=True)
@@ -115,12 +118,13 @@ def seal(log: str, made: Iterable[str], used: Iterable[str], kept: dict[str, str
         Further files -> sha256: those of fits, which mend themselves when their shard runs again.
     """
     facts = {"made": {}, "kept": {}, "used": {}}
+    held = _held() if kept else None
     for path in made:
         if os.path.exists(path):
             facts["made"][path] = [*_state(path), _digest(path)]
     for path, digest in kept.items():
         # A curve that is in a pack by now: if the pack goes, it is the shard that must run.
-        state = [0, 0, 0] if _packed(Path(path), digest) else _state(path)
+        state = [0, 0, 0] if _packed(Path(path), digest, held) else _state(path)
         facts["kept"][path] = [*state, digest]
     facts["used"] = {path: _digest(path) for path in used if os.path.exists(path)}
     with replacing(place(log), "w", encoding="utf-8") as file:
@@ -139,7 +143,7 @@ def _read(path: Path) -> dict[str, dict] | None:
         return None
 
 
-def _differences(facts: dict[str, dict]) -> Iterator[Damage]:
+def _differences(facts: dict[str, dict], held: Callable) -> Iterator[Damage]:
     """Damage to the files of one seal; notes the new times of files that are as they were."""
     for files in (facts["made"], facts["kept"]):
         for path, known in files.items():
@@ -154,21 +158,25 @@ def _differences(facts: dict[str, dict]) -> Iterator[Damage]:
                 else:
                     known[:3] = state
             except FileNotFoundError:
-                if files is facts["kept"] and not _packed(Path(path), known[3]):
+                if files is facts["kept"] and not _packed(Path(path), known[3], held):
                     yield Damage(path, "is missing")
             except OSError as error:
                 yield Damage(path, f"cannot be read ({error.strerror})")
 
 
-def _packed(path: Path, sha256: str) -> bool:
-    """Whether a file is not there as verification has put it, a curve, into a pack."""
+def _held() -> Callable[[Path], frozenset[str]]:
+    """Digests of the curves in a scale's packs; all are looked into once, and not per curve."""
     # Here and not above: programs of others are started by a process that has the standard library.
     from lossless_inr.fitting import packs
 
-    if path.name != packs.CURVE or "records" not in path.parts or path.exists():
+    return functools.cache(packs.curves)
+
+
+def _packed(path: Path, sha256: str, held: Callable) -> bool:
+    """Whether a file is not there as verification has put it, a curve, into a pack."""
+    if path.name != CURVE or "records" not in path.parts or path.exists():
         return False
-    results = Path(*path.parts[: path.parts.index("records")])
-    return packs.holds(results, sha256)
+    return sha256 in held(Path(*path.parts[: path.parts.index("records")]))
 
 
 def inspect(scale: str) -> list[Damage]:
@@ -188,7 +196,7 @@ def inspect(scale: str) -> list[Damage]:
     list of Damage
         What was found.
     """
-    found, seals, unsealed = [], {}, set()
+    found, seals, unsealed, held = [], {}, set(), _held()
     for path in _seals_of(scale):
         facts = _read(path)
         if facts is None:
@@ -197,11 +205,13 @@ def inspect(scale: str) -> list[Damage]:
             path.unlink()
             continue
         before = json.dumps(facts)
-        if damages := list(_differences(facts)):
+        if damages := list(_differences(facts, held)):
             found += damages
             unsealed |= facts["made"].keys()
             # Without its pack a fit lacks its curve, and is fitted again.
-            _remove(d.path for d in damages if Path(d.path).parent.name == "packs")
+            if gone := [d.path for d in damages if Path(d.path).parent.name == PACKS]:
+                _remove(gone)
+                held.cache_clear()
             path.unlink()
             continue
         seals[path] = facts

@@ -174,9 +174,17 @@ def _curves_then(pack: Path, _: int) -> frozenset[str]:
         return frozenset()
 
 
+def curves(results: Path) -> frozenset[str]:
+    """Sha256 of the files of all curves that packs say they hold."""
+    return frozenset().union(*(_curves_then(p, p.stat().st_mtime_ns) for p in every(results)))
+
+
 def holds(results: Path, sha256: str) -> bool:
-    """Whether some pack says that it holds the curve whose file had this sha256."""
-    return any(sha256 in _curves_then(p, p.stat().st_mtime_ns) for p in every(results))
+    """Whether some pack says that it holds the curve whose file had this sha256.
+
+    It looks at every pack; where many curves are asked for, ask `curves` once.
+    """
+    return sha256 in curves(results)
 
 
 @functools.lru_cache(maxsize=4096)

@@ -13,6 +13,7 @@ import pytest
 
 from lossless_inr import seals
 from lossless_inr.files import sha256_of, write
+from lossless_inr.fitting import packs
 from lossless_inr.jobs import WORKFLOW
 from lossless_inr.seals import inspect, place, seal
 
@@ -271,3 +272,19 @@ def test_a_workflow_on_another_machine_is_not_waited_for(tmp_path):
     body = "time.sleep(1.5); open('out', 'w')"
     process = run_job(tmp_path, body, **{WORKFLOW: "999999999"})
     assert (process.communicate()[1], process.returncode) == ("", 0)
+
+
+def test_packs_are_looked_into_once_however_many_curves_they_hold(made, monkeypatch):
+    """Or the start of a run would take fits times shards."""
+    kept = {f"results/smoke/records/{k}/curve.parquet": f"{k:064x}" for k in range(50)}
+    for path in kept:
+        write(Path(path), b"curve")
+    seal("logs/smoke/curves.log", [], [], kept)
+    for path in kept:
+        Path(path).unlink()
+    asked = []
+    monkeypatch.setattr(
+        packs, "curves", lambda results: asked.append(results) or frozenset(kept.values())
+    )
+    assert inspect("smoke") == []
+    assert asked == [Path("results/smoke")]
